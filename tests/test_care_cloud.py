@@ -142,6 +142,30 @@ def test_the_same_settings_are_asked_for_once_and_again_when_they_were_refused(c
     assert read_settings(care.said()[-1][1], PUBLIC).version == 2
 
 
+def test_settings_that_were_done_may_be_left_aside_and_are_sent_again_then(care: Care) -> None:
+    """The device says so once; that it had them in force, or is asked to have them, changes it no more."""
+    care.asked("settings", {"toml": SLOWER})
+    care.hear(Answer(1, 0, Became.DONE, "in force"))
+    for one in (Became.REFUSED, Became.TAKEN, Became.POSTPONED):
+        care.hear(Answer(1, 0, one, "an answer of before"))
+    assert care.shown()["settings"]["became"] == "done"
+    assert care.asked("settings", {"toml": SLOWER})["changed"] is False
+    care.hear(Answer(1, 0, Became.LEFT_ASIDE, "left aside, as the station ended 5 times with them"))
+    for one in Became:
+        care.hear(Answer(1, 0, one, "an answer of before"))
+    found = care.shown()["settings"]
+    assert (found["became"], found["said"]) == ("left_aside", "left aside, as the station ended 5 times with them")
+    assert care.asked("settings", {"toml": SLOWER})["version"] == 2
+    assert read_settings(care.said()[-1][1], PUBLIC).version == 2
+
+
+def test_a_command_that_is_done_cannot_be_left_aside(care: Care) -> None:
+    care.asked("commands", {"what": "report_now"})
+    for one in (Became.DONE, Became.LEFT_ASIDE):
+        care.hear(Answer(0, 1, one, "of it"))
+    assert care.shown()["commands"][0]["became"] == "done"
+
+
 def test_a_command_is_said_again_when_its_device_comes_online_and_not_once_it_is_answered(care: Care) -> None:
     assert care.asked("commands", {"what": "resend_range", "epoch": 2, "first": 5, "last": 9})["id"] == 1
     ((topic, payload, retain),) = care.said()

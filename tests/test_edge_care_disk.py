@@ -313,3 +313,65 @@ async def test_who_replays_what_a_full_disk_did_not_take_wears_no_card_out(
     disk.refuses = False
     assert cared.care._keep(cared.care._ledger), "the disk is well"
     assert await hear(words[-1]) is None, "so it is tried again"
+
+
+async def test_an_older_word_does_not_take_the_place_of_a_newer_one_that_is_postponed(cared: Cared, disk: Disk) -> None:
+    disk.refuses = True
+    await hear_settings(cared, settings(5, SLOWER))
+    await hear_settings(cared, settings(4, SLOW))
+    disk.refuses = False
+    await hear_settings(cared, settings(3, SLOW))
+    running = asyncio.create_task(cared.care.run(cared.body))
+    await until(lambda: cared.care._ledger.version == 5, "the newer settings to be tried")
+    await ended(running)
+    assert pause_of(cared) == 900.0
+
+
+async def test_what_was_postponed_is_taken_up_once(cared: Cared, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing is to be decided about it any more: each time would be a write to the card."""
+    disk.refuses = True
+    await hear_settings(cared, settings(4, SLOWER))
+    cared.now = TIME_MS + 2 * HOUR_MS, Clock.GPS
+    disk.refuses = False
+    taken: list[Ledger] = []
+    monkeypatch.setattr(ledger_module, "keep", lambda _, one: taken.append(one))
+    answers = await said(cared, 0.5, many=2)
+    assert [one.became for one in answers] == [POSTPONED, REFUSED]
+    before = len(taken)
+    assert await said(cared, 1.0) == []
+    assert len(taken) == before
+
+
+async def test_over_a_proof_that_the_disk_may_have_nothing_is_written(
+    cared: Cared, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails for the folder, so what stands there is what a restart finds; the trial's time goes on."""
+    await cared.hear(("settings", settings(4, SLOWER)))
+    assert pause_of(cared) == 900.0
+    disk.refuses = disk.fails_late = True
+    tried, keep = list[Ledger](), ledger_module.keep
+
+    def noted(folder: Path, one: Ledger) -> None:
+        tried.append(one)
+        keep(folder, one)
+
+    monkeypatch.setattr(ledger_module, "keep", noted)
+    cared.body.words = 1
+    assert await said(cared, 1.0) == []
+    assert len(tried) > 3
+    assert [one.good.version for one in tried if one.trial is not None or one.good.version != 4] == []
+
+
+async def test_it_is_said_which_file_a_full_disk_does_not_take(
+    cared: Cared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """What fails in the middle of a file has no name of one."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ledger_module, "keep", full)
+    await hear_settings(cared, settings(4, SLOWER))
+    lost = [record.getMessage() for record in caplog.records if "lost" in record.getMessage()]
+    file = tmp_path / "state" / "care.json"
+    assert lost == [f"disk for what is cared for lost reason='{file}: No space left on device'"]

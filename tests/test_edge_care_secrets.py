@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from caring import Cared, cared_for, command
+from caring import Cared, cared_for, command, settings
 from edge_support import DEVICE
 
 from pledgewatch_edge.agent import load
-from pledgewatch_edge.care.acts import LEFT_OUT
+from pledgewatch_edge.care.acts import LEFT_OUT, RefusedError
 from pledgewatch_edge.care.untold import LINE_LEFT_OUT, SHORTEST, secrets_of, without
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_wire.care import What, unpack_result
@@ -236,3 +236,43 @@ def test_a_configuration_without_secrets_leaves_the_log_as_it_is(tmp_path: Path)
     assert found.device.name == DEVICE
     line = {"a": ["x", 1, None, True, 2.5], "b": "x"}
     assert without(line, frozenset()) == line
+
+
+def test_a_secret_in_the_name_of_something_is_left_out_too() -> None:
+    """As of a sensor that is named by its address; and of two such none is lost."""
+    told = without({"sensors": {"rtsp://cam:HUNTER2@a": True, "rtsp://cam:HUNTER3@a": False, 7: 1}}, {"HUNTER"})
+    assert told == {"sensors": {"rtsp://cam:left out2@a": True, "rtsp://cam:left out3@a": False, "7": 1}}
+    told = without({"a HUNTER2": 1, "a HUNTER3": 2, "HUNTER": {"HUNTER": "HUNTER"}}, {"HUNTER2", "HUNTER3", "HUNTER"})
+    assert told == {"a left out": 1, "a left out (2)": 2, "left out": {"left out": "left out"}}
+
+
+async def test_what_is_answered_has_no_secret_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why a command could not be carried out is whatever a sensor's library says."""
+    cared = Cared(with_secrets(tmp_path))
+    cared.start()
+
+    async def refused() -> str:
+        raise RefusedError(f"cannot open rtsp://cam:{PASSWORD}@10.0.0.5")
+
+    monkeypatch.setattr(cared.body, "report_now", refused)
+    answers = await cared.hear(("command", command(1)))
+    assert [one.text for one in answers] == [f"cannot open rtsp://cam:{LEFT_OUT}@10.0.0.5"]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["at once", "after a restart"])
+async def test_why_settings_were_rolled_back_has_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_restarted: bool
+) -> None:
+    """Not one of theirs either, which nobody has any more who starts anew."""
+    file = with_secrets(tmp_path)
+    cared = Cared(file)
+    cared.start()
+    await cared.hear(("settings", settings(4, "[broker]\nhost = 'rtsp://cam:HUNTER5@b.example'\n")))
+    cared.start()
+    assert cared.care.go_back("the station cannot run: cannot open rtsp://cam:HUNTER5@b.example")
+    if is_restarted:
+        cared = Cared(file)
+    cared.start()
+    (answer,) = await cared.hear()
+    assert answer.text == f"rolled back: the station cannot run: cannot open rtsp://cam:{LEFT_OUT}@b.example"
+    assert "HUNTER5" not in (tmp_path / "state" / "care.json").read_text(encoding="utf-8")

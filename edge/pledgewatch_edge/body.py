@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.config import SpoolSettings
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor
@@ -67,6 +68,10 @@ class StationBody:
         now_ms, clock = self._clock.now()
         cells = (Cell(Channel.SPOOL_READINGS, self._spool.spooled),)
         await self._recorder.put_as_it_is(Sample(now_ms, clock, cells, is_urgent=True))
+
+    async def keep_within(self, kept: SpoolSettings) -> None:
+        """Have the spool keep to these bounds from now on."""
+        await asyncio.to_thread(self._spool.keep_within, kept.bytes_max, kept.thin_to_s, kept.age_s)
 
     async def answer(self, data: bytes) -> None:
         """Say an answer; returns when the broker has it."""

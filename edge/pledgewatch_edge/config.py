@@ -8,9 +8,9 @@ Reading a configuration touches no network, no device and no state; `check_files
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from pledgewatch_wire.hosts import require_host, require_url
 from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
@@ -144,6 +144,22 @@ class SpoolSettings:
         require_within("max_days", self.max_days, 0.0, 36_500.0)
         require_within("thin_to_s", self.thin_to_s, 1.0, DAY_S)
         require_within("hold_s", self.hold_s, 0.0, 3_600.0)
+
+    @property
+    def bytes_max(self) -> int:
+        """`max_mib` in bytes."""
+        return round(self.max_mib * 2**20)
+
+    @property
+    def age_s(self) -> float:
+        """`max_days` in seconds."""
+        return self.max_days * DAY_S
+
+    def wide_as(self, other: Self) -> Self:
+        """These, with bounds that drop nothing which those of `other` would keep."""
+        max_days = max(self.max_days, other.max_days) if self.max_days and other.max_days else 0.0
+        max_mib, thin_to_s = max(self.max_mib, other.max_mib), min(self.thin_to_s, other.thin_to_s)
+        return replace(self, max_mib=max_mib, max_days=max_days, thin_to_s=thin_to_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

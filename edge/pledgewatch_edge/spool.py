@@ -265,6 +265,12 @@ class Spool:
             thinned, self._thinned_untold = self._thinned_untold, 0
             return Appended(len(kept), len(samples) - len(kept), thinned)
 
+    def keep_within(self, bytes_max: int, thin_to_s: float, age_s: float) -> None:
+        """Other bounds from the next append on."""
+        with self._lock:
+            self._limits = self._limits._replace(bytes_max=bytes_max, thin_to_s=thin_to_s, age_s=age_s)
+            self._ages.keep_for(age_s)
+
     def refuse(self, count: int) -> None:
         """Count samples that were measured and could not be kept."""
         with self._lock:

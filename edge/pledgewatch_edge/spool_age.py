@@ -32,6 +32,10 @@ class Ages:
         self._heard: deque[tuple[int, int]] = deque(maxlen=NEWEST)  # a moment, and the same less the monotonic clock
         self._is_of_before = True
 
+    def keep_for(self, age_s: float) -> None:
+        """Another longest age from now on."""
+        self._age_ms = round(1_000 * age_s)
+
     def hear(self, readings: Iterable[Reading], *, from_disk: bool = False) -> None:
         """Take in when readings were measured."""
         counted_ms = round(1_000 * self._monotonic())

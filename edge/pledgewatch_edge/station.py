@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.body import Measuring, StationBody, end
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.config import DAY_S, StationSettings
-from pledgewatch_edge.identity import load_or_create_key, public_key_hex, sole_use
+from pledgewatch_edge.config import StationSettings
+from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex, sole_use
 from pledgewatch_edge.logs import leaves
 from pledgewatch_edge.past import Past
 from pledgewatch_edge.recorder import Recorder
@@ -38,7 +38,7 @@ from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
 from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolCorruptError
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import open_spool
 from pledgewatch_edge.tls import shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity
@@ -69,9 +69,9 @@ class Caring(Protocol):
         """The station to run now. Raises ValueError where none can be."""
         ...
 
-    def go_back(self, why: str) -> bool:
-        """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
-        another station is to be run."""
+    def go_back(self, why: str, *, is_of_disk: bool = False) -> bool:
+        """Give up the settings that the station was run with, as it cannot run: at once where they are on trial, and
+        good ones when that has been so too often, and not for its disk. Whether another station is to be run."""
         ...
 
     async def run(self, body: StationBody) -> None:
@@ -203,15 +203,21 @@ async def keep_running(station: Station, stop: asyncio.Event, opened: Opened | N
             broken, others = errors.split(SpoolCorruptError)
             now = time.monotonic()
             if broken is None or others is not None or now - last_given_up < OPEN_AGAIN_AFTER_S:
-                if station.care is not None and station.care.go_back(f"the station ended: {leaves(errors)[0]}"):
+                if _is_cured(station, errors, f"the station ended: {leaves(errors)[0]}"):
                     continue
                 raise
             last_given_up = now
             log.error("spool given up, opening anew error=%r", str(broken.exceptions[0]))
         except Exception as error:  # such as of a sensor that cannot be made of its settings
             # Whatever it is: the broker has the settings ready again at the next start, so nothing else would end them.
-            if station.care is None or not station.care.go_back(f"the station cannot run: {_named(error)}"):
+            if not _is_cured(station, error, f"the station cannot run: {_named(error)}"):
                 raise
+
+
+def _is_cured(station: Station, error: Exception, why: str) -> bool:
+    """Whether a station that has ended by itself is to be run with other settings."""
+    is_of_disk = all(isinstance(one, StateError | SpoolError | SpoolCorruptError) for one in leaves(error))
+    return station.care is not None and station.care.go_back(why, is_of_disk=is_of_disk)
 
 
 def _named(error: Exception) -> str:
@@ -223,9 +229,7 @@ def _named(error: Exception) -> str:
 async def _opened(settings: StationSettings, key: Ed25519PrivateKey) -> AsyncIterator[Spool]:
     """The spool of a station, whose folder is ours alone. Whoever is cancelled while it opens leaves it closed."""
     kept, signed = settings.spool, settings.checkpoint
-    limits = Limits(
-        round(kept.max_mib * 2**20), signed.every_readings, signed.every_s, kept.thin_to_s, kept.max_days * DAY_S
-    )
+    limits = Limits(kept.bytes_max, signed.every_readings, signed.every_s, kept.thin_to_s, kept.age_s)
     device = settings.device
     opening = asyncio.ensure_future(asyncio.to_thread(open_spool, device.state_folder, device.name, key, limits))
     try:

@@ -12,6 +12,7 @@ from pledgewatch_edge.agent import load, with_overlay
 from pledgewatch_edge.care import ledger
 from pledgewatch_edge.care.acts import RefusedError
 from pledgewatch_edge.care.care import CARE_KEY_FILE, Care
+from pledgewatch_edge.config import SpoolSettings
 from pledgewatch_edge.station import Station
 from pledgewatch_wire.care import Answer, Command, Desired, What, decode_answer, sign_command, sign_settings
 from pledgewatch_wire.reading import Clock
@@ -63,6 +64,11 @@ class Noting:
         self.trials = 0
         self.reports = 0
         self.answers: list[Answer] = []
+        self.kept: list[SpoolSettings] = []
+
+    async def keep_within(self, kept: SpoolSettings) -> None:
+        """There is no spool."""
+        self.kept.append(kept)
 
     async def answer(self, data: bytes) -> None:
         """The broker has it at once."""

@@ -43,12 +43,14 @@ class What(IntEnum):
 
 class Became(IntEnum):
     """What has become of settings or of a command. TAKEN: it was accepted, and the end is still to come. POSTPONED: of
-    settings that nothing was decided about, as the disk takes nothing; they are to be said again, or to stay said."""
+    settings that nothing was decided about, as the disk takes nothing; they are to be said again, or to stay said.
+    LEFT_ASIDE: of settings that were DONE, and with which the device cannot run any more; it runs without them."""
 
     TAKEN = 1
     REFUSED = 2
     DONE = 3
     POSTPONED = 4
+    LEFT_ASIDE = 5
 
 
 class Desired(NamedTuple):

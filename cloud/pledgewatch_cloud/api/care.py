@@ -33,8 +33,8 @@ ValidOf = Annotated[int, Body(ge=1, le=VALID_MAX_H, examples=[24])]
 @router.get("/{device}")
 async def show_device(service: ServiceOf, view: ViewOf, viewer: ViewerOf, device: str) -> dict[str, Any]:
     """A device, with the settings that are desired of it, the newest commands, and what it `became` of each by its own
-    word: `taken`, `refused`, `done`, or `postponed` where its disk takes nothing; `expired` where it said nothing in
-    time, null where that may still come."""
+    word: `taken`, `refused`, `done`, `postponed` where its disk takes nothing, or `left_aside` where it cannot run any
+    more with what was done; `expired` where it said nothing in time, null where that may still come."""
     _check_own(view, viewer, device)
     installed = view.state.book.installations[device]
     care = view.state.care.get(device, DeviceCare())

@@ -367,9 +367,9 @@ class CareCommand(NamedTuple):
 
 
 class CareAnswer(NamedTuple):
-    """A device says what has become of settings (`version`) or of a command (`id`): `became` is taken, refused, done or
-    postponed. `result` is what the command gave, packed, hexadecimal. `at_ms` is when it was heard, by the world's
-    clock."""
+    """A device says what has become of settings (`version`) or of a command (`id`): `became` is taken, refused, done,
+    postponed or left_aside. `result` is what the command gave, packed, hexadecimal. `at_ms` is when it was heard, by
+    the world's clock."""
 
     device: str
     operator: str

@@ -3,7 +3,8 @@
     desired ─► taken ─► done          commanded ─► done
         └────────┴────► refused            └─────► refused
     settings that its disk did not take are postponed: they stay said, and the device decides when the disk is well
-    after `refused` a device may still say `done`, which then is the end of it
+    after `refused` a device may still say `done`
+    after `done` one that cannot run with its settings any more says that it has left them aside: `left_aside`
     whatever has no end by its `until_ms` has expired: the device does not take it any more
 
 A device's versions and ids only go up, and are given here, one after the other. There is one version at a time; of
@@ -22,8 +23,11 @@ from pledgewatch_wire.care import Became
 
 COMMANDS_KEPT = 32
 OPEN_MAX = 8
-REFUSED, DONE, POSTPONED = (one.name.lower() for one in (Became.REFUSED, Became.DONE, Became.POSTPONED))
-_FINAL = frozenset({REFUSED, DONE})
+REFUSED, DONE, POSTPONED, LEFT_ASIDE = (
+    one.name.lower() for one in (Became.REFUSED, Became.DONE, Became.POSTPONED, Became.LEFT_ASIDE)
+)
+NOT_IN_FORCE = frozenset({REFUSED, LEFT_ASIDE})
+_FINAL = frozenset({DONE, *NOT_IN_FORCE})
 
 
 class CareError(ValueError):
@@ -101,8 +105,10 @@ def asked_command(book: Book, care: Care, asked: CareCommand, sign: Callable[[Ca
 def is_news(care: Care, answer: CareAnswer) -> bool:
     """Whether a device's answer says anything new of what is known here."""
     about = _about(care.get(answer.device, _NONE), answer)
-    if about is None or about.said.became == DONE:
+    if about is None or about.said.became == LEFT_ASIDE:
         return False
+    if about.said.became == DONE:
+        return answer.became == LEFT_ASIDE and bool(answer.version)
     if about.said.became == REFUSED:
         return answer.became == DONE
     if about.said.became == POSTPONED:

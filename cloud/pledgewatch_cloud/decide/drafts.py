@@ -284,11 +284,12 @@ def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> D
 
 
 def set_device(state: State, asked: CareSettings, sign: Callable[[CareSettings], bytes]) -> Draft | None:
-    """Say what a device is to be set to; None where just that is said already, and it has not refused it. Raises
-    CareError. `asked` has no version yet, and `sign` gives the bytes that the device is sent."""
+    """Say what a device is to be set to; None where just that is said already, and it has neither
+    refused it nor left it aside. Raises CareError. `asked` has no version yet, and `sign` gives the bytes that the
+    device is sent."""
     known = state.care.get(asked.device)
     setting = None if known is None else known.setting
-    if setting is not None and setting.asked.toml == asked.toml and setting.said.became != care.REFUSED:
+    if setting is not None and setting.asked.toml == asked.toml and setting.said.became not in care.NOT_IN_FORCE:
         is_over = not setting.said.is_final and setting.asked.until_ms <= asked.at_ms
         if not is_over:
             return None

@@ -7,8 +7,9 @@ counters alone stand against a replay, and they suffice: whatever was decided ab
 
 Settings are tried before they are kept. The station is run anew with them; when the cloud has what that station was the
 first to send, they are the good ones, and when it is not within `rollback_after_s`, or the station cannot even run, the
-ones before are back. What the broker says proves nothing: it has a retained message ready whether a cloud listens or
-not, and its session keeps for the device what the cloud said before, a `committed` as well as a command.
+ones before are back. Until then its spool has the wider bounds of both, for what is thinned does not come back. What
+the broker says proves nothing: it has a retained message ready whether a cloud listens or not, and its session keeps
+for the device what the cloud said before, a `committed` as well as a command.
 
 What is said to the cloud, a restart must find. So what cannot be noted is not done: settings are not tried, a trial is
 not started, and it goes on though it is proven. That it is given up is done at once, for the uplink is gone, and said
@@ -22,8 +23,10 @@ So a cancellation waits until what was decided is on the disk and known to whoev
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,9 +38,9 @@ from pledgewatch_edge.body import to_its_end
 from pledgewatch_edge.care import acts
 from pledgewatch_edge.care import ledger as ledger_module
 from pledgewatch_edge.care.acts import RefusedError
-from pledgewatch_edge.care.ledger import IDS_MAX, STARTS_MAX, Ledger, LedgerError, Overlay, Trial
+from pledgewatch_edge.care.ledger import IDS_MAX, LEDGER_FILE, STARTS_MAX, Ledger, LedgerError, Overlay, Trial
 from pledgewatch_edge.care.untold import secrets_of, without
-from pledgewatch_edge.config import DeviceSettings, StationSettings
+from pledgewatch_edge.config import DeviceSettings, SpoolSettings, StationSettings
 from pledgewatch_edge.logs import LastLines, World
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.uplink import Hearer
@@ -61,6 +64,8 @@ CARE_KEY_FILE: Final = "care.pub"
 QUEUE_MAX: Final = 8
 REFUSE_EVERY_S: Final = 600.0
 TICKS: Final = 60  # of a trial's time, each noted on the disk
+LOOK_S: Final = 60.0  # for the check of settings: a file that they name may lie where nothing answers
+RUNS_S: Final = 600.0  # after which a station can run with its settings
 DISK_AGAIN_S: Final = 60.0  # before a disk that refuses is asked again, where a trial waits for it
 _DISK: Final = "the disk does not take it, so nothing is done; send it again later"
 _DISK_LATER: Final = "the disk does not take it, so nothing is done; it is tried when the disk is well"
@@ -77,6 +82,10 @@ class Body(Protocol):
 
     async def begin_trial(self) -> None:
         """Give the cloud such a reading to commit, and ask it to say so."""
+        ...
+
+    async def keep_within(self, kept: SpoolSettings) -> None:
+        """Have the spool keep to these bounds from now on."""
         ...
 
     async def answer(self, data: bytes) -> None:
@@ -129,6 +138,8 @@ class Care:
         self._refused_at = {Kind.SETTINGS: -REFUSE_EVERY_S, Kind.COMMAND: -REFUSE_EVERY_S}
         self._station: Station | None = None
         self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
+        self._runs_with = 0  # the version that it has; 0 where that is what the technician wrote
+        self._kept: SpoolSettings | None = None  # the bounds that a spool has once the trial is proven
         self.changed = asyncio.Event()
 
     @property
@@ -142,22 +153,28 @@ class Care:
         passes.
         """
         self.changed.clear()
-        self._on_trial = 0
+        self._on_trial = self._runs_with = 0
         if self._damaged is None or self._damaged:
             self._read()  # later the disk may not have what was decided since
         tried = self._start_of_trial() if self._has_given_up() else None
         if tried is not None:
             self._station = tried
             return tried
-        good = self._ledger.good
-        try:
-            self._station = self._made(good.toml)
-        except ValueError as error:
-            if not good.toml:
-                raise
-            log.error("settings from afar left aside version=%d error=%r", good.version, str(error))
-            self._station = self._make("")
+        self._station = self._made_of_good()
         return self._station
+
+    def _made_of_good(self) -> Station:
+        """The station of the good settings, or of what the technician wrote. Raises ValueError."""
+        good = self._ledger.good
+        if not good.toml or self._ledger.is_left_aside:
+            return self._made("")
+        try:
+            station = self._made(good.toml)
+        except ValueError as error:
+            log.error("settings from afar left aside version=%d error=%r", good.version, str(error))
+            return self._make("")
+        self._runs_with = good.version
+        return station
 
     def _start_of_trial(self) -> Station | None:
         """The station of the trial, if there is one that may be started and the disk takes it that it is."""
@@ -170,13 +187,20 @@ class Care:
         if not self._is_kept(replace(self._ledger, trial=replace(trial, starts=trial.starts + 1))):
             return None
         try:
-            station = self._made(trial.toml)
+            station = self._with_room(self._made(trial.toml))
         except ValueError as error:
             self._give_up(trial, str(error))
             return None
         log.info("settings tried version=%d start=%d", trial.version, trial.starts + 1)
-        self._on_trial = trial.version
+        self._on_trial = self._runs_with = trial.version
         return station
+
+    def _with_room(self, station: Station) -> Station:
+        """The station of a trial, whose spool drops nothing that it would keep without the trial. Raises ValueError."""
+        self._kept = kept = station.settings.spool
+        with contextlib.suppress(ValueError):  # without the trial there is none
+            kept = kept.wide_as(self._made_of_good().settings.spool)
+        return station._replace(settings=replace(station.settings, spool=kept))
 
     def _made(self, toml: str) -> Station:
         """The station of an overlay. Raises ValueError and nothing else: what comes from afar may not end the agent,
@@ -185,18 +209,31 @@ class Care:
             return self._make(toml)
         except ValueError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(f"they are more than this program can read ({type(error).__name__}: {error})") from error
 
-    def go_back(self, why: str) -> bool:
-        """Give up the settings that the station was run with, where they are on trial, as it cannot run. Whether
-        another station is to be run."""
-        trial = self._ledger.trial
-        if trial is None or not self._on_trial:
+    def go_back(self, why: str, *, is_of_disk: bool = False) -> bool:
+        """Give up the settings that the station was run with, as it cannot run: at once where they are on trial, and
+        good ones when that has been so too often, and not for its disk. Whether another station is to be run."""
+        self._secrets |= self._secrets_now()
+        trial, why = self._ledger.trial, self._told(why)
+        if trial is not None and self._on_trial:
+            if trial.version == self._on_trial:
+                self._give_up(trial, why)
+            return True
+        good = self._ledger.good
+        if is_of_disk or not self._runs_with or self._runs_with != good.version:
             return False
-        if trial.version == self._on_trial:
-            self._give_up(trial, why)
+        after = self._ledger.ended(f"left aside, as the station ended {STARTS_MAX} times with them; at last: {why}")
+        if not self._is_kept(after) or not after.is_left_aside:
+            return False
+        log.error("settings left aside version=%d reason=%r", good.version, why)
         return True
+
+    def _told(self, text: str) -> str:
+        """A text without secrets."""
+        told: str = without(text, self._secrets)
+        return told
 
     def _give_up(self, trial: Trial, why: str) -> None:
         """End a trial, whether the disk takes that or not."""
@@ -225,6 +262,7 @@ class Care:
                 group.create_task(self._act(body), name="care-commands")
                 group.create_task(self._watch(body), name="care-trial")
                 group.create_task(self._take_up(), name="care-postponed")
+                group.create_task(self._last(), name="care-ends")
         finally:
             logger.removeHandler(self._lines)
 
@@ -253,24 +291,45 @@ class Care:
         version, now = desired.version, self._ledger
         if known := self._known(desired):
             return self._answer(known)
-        if now.trial is None and desired.toml == now.good.toml:
+        if now.trial is None and desired.toml == now.good.toml and not now.is_left_aside:
             good = Overlay(version, desired.toml)
             done = Answer(version, 0, Became.DONE, "the same as was in force")
-            after = replace(now, version=version, good=good, refused="").answered(done)
+            after = replace(now, version=version, good=good, refused="", looked=None).answered(done)
             return None if self._is_decided(after, said, version) else _DISK_LATER
-        try:
-            self._made(desired.toml)
-        except ValueError as error:
-            why = f"they do not pass the check: {error}"
-            return why if self._is_decided(now.refusing(version, why), said, version) else _DISK_LATER
-        if not self._is_decided(now.tried(version, desired.toml), said, version):
+        why = ""
+        if (looks := now.looks(version)) >= STARTS_MAX:
+            why = f"the agent has ended {looks} times while it looked at them"
+        elif not self._is_decided(now.looking(version), said, version):
             return _DISK_LATER
-        log.info("settings taken version=%d", version)
-        return None
+        else:
+            why = self._fault(desired.toml)
+        now = self._ledger
+        if not self._is_decided(now.refusing(version, why) if why else now.tried(version, desired.toml), said, version):
+            return _DISK_LATER
+        if not why:
+            log.info("settings taken version=%d", version)
+        return why or None
+
+    def _fault(self, toml: str) -> str:
+        """Why settings do not pass the check; empty where they do. Whatever they name hangs a thread of its own."""
+        found = [f"it has come to no end within {LOOK_S:g} s"]
+
+        def look() -> None:
+            try:
+                self._made(toml)
+                found.append("")
+            except ValueError as error:
+                found.append(str(error))
+
+        thread = threading.Thread(target=copy_context().run, args=(look,), name="care-look", daemon=True)
+        thread.start()
+        thread.join(LOOK_S)
+        return f"they do not pass the check: {found[-1]}" if found[-1] else ""
 
     def _is_decided(self, after: Ledger, said: bytes, version: int) -> bool:
         """Note what was decided about settings. Where the disk does not take it nothing was, and they wait for it."""
-        is_noted = self._is_noted(after, self._ledger, Answer(version, 0, Became.POSTPONED, _DISK_LATER))
+        before = replace(self._ledger, looked=None)
+        is_noted = self._is_noted(after, before, Answer(version, 0, Became.POSTPONED, _DISK_LATER))
         if version >= self._postponed[0]:
             self._postponed = (0, b"") if is_noted else (version, said)
         return is_noted
@@ -293,7 +352,8 @@ class Care:
         if why := self._not_for_us(desired.operator, desired.device, desired.expires_at_ms, "the word"):
             return ledger_module.refusal(version, why)
         if version == now.good.version:
-            return Answer(version, 0, Became.DONE, "in force")
+            left_aside = Answer(version, 0, Became.LEFT_ASIDE, "left aside, as the station could not run with them")
+            return left_aside if now.is_left_aside else Answer(version, 0, Became.DONE, "in force")
         if now.trial is not None and version == now.trial.version:
             is_over = self._given_up is not None and self._given_up[0] == version
             return Answer(version, 0, Became.TAKEN, "given up, which the disk does not take" if is_over else "on trial")
@@ -369,7 +429,8 @@ class Care:
         while True:
             while self._ledger.unsaid:
                 answer = self._ledger.unsaid[0]
-                await body.answer(encode_answer(answer))
+                text = await asyncio.to_thread(self._told, answer.text)
+                await body.answer(encode_answer(answer._replace(text=text)))
                 await self._note(partial(self._without, answer))
             await self._news.wait()
             self._news.clear()
@@ -382,8 +443,13 @@ class Care:
                 answer = await self._carry_out(command, body)
             except RefusedError as error:
                 answer = Answer(0, command.id, Became.REFUSED, str(error))
+            except asyncio.CancelledError:
+                why = "other settings came" if self.changed.is_set() else "the station ended"
+                answer = Answer(0, command.id, Became.REFUSED, f"cut short: {why}; it may have been done in part")
+                await to_its_end(self._note(partial(self._carried_out, answer)))
+                raise
             log.info("command id=%d became=%s text=%r", command.id, answer.became.name.lower(), answer.text)
-            await self._note(partial(self._carried_out, answer))
+            await to_its_end(self._note(partial(self._carried_out, answer)))
             self._news.set()
 
     async def _carry_out(self, command: Command, body: Body) -> Answer:
@@ -445,6 +511,12 @@ class Care:
                 else:
                     await to_its_end(asyncio.to_thread(self._keep, after))
 
+    async def _last(self) -> None:
+        """Note that the station could run with its settings, once it has for a while."""
+        await asyncio.sleep(RUNS_S)
+        if self._runs_with and self._ledger.ends:
+            await self._note(lambda: replace(self._ledger, ends=0))
+
     def _waits(self) -> bool:
         """Whether there is a trial, and no other station to be run yet."""
         return self._ledger.trial is not None and not self.changed.is_set()
@@ -479,6 +551,8 @@ class Care:
                 if not await to_its_end(asyncio.to_thread(self._is_kept, proven)):
                     return True
                 log.info("settings proven version=%d", trial.version)
+                if self._kept is not None:
+                    await body.keep_within(self._kept)
             elif trial.spent_s >= self._terms.rollback_after_s:
                 self.go_back(f"the cloud was not heard within {self._terms.rollback_after_s:g} s")
                 self.changed.set()
@@ -544,7 +618,7 @@ class Care:
         try:
             ledger_module.keep(self._folder, ledger)
         except OSError as error:
-            self._disk.lost(f"{error.filename}: {error.strerror}")
+            self._disk.lost(f"{error.filename or self._folder / LEDGER_FILE}: {error.strerror}")
             return False
         self._disk.back()
         self._untaken_at = {}

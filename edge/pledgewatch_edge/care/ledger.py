@@ -1,16 +1,19 @@
 """What remote care must remember, in one file of the state folder, replaced by rename.
 
     the good settings (nothing from afar at first)
-        │ a newer version that passes the check
+        │ a newer version that passes the check (that it is looked at is noted before)
         ▼
     a trial beside the good ones ── heard `committed` ──► the good settings
         │ time is up, or it cannot even be started
         ▼
     refused: the good settings as before
 
+    the good settings ── the station ended with them, STARTS_MAX times ──► left aside, until there are newer ones
+
 Each move is one rename, so whoever is killed between two of them finds the one or the other, and never half of both.
 A trial's time is what it has spent, noted now and then: a clock may be wrong, and a boot may begin it anew. So are its
-starts, as settings that bring the computer down would never spend their time.
+starts, as settings that bring the computer down would never spend their time. For the same reason it is noted that a
+version is looked at, before it is: the broker has it ready at each start.
 
 Of commands the ids are kept, the newest IDS_MAX of them; an id at or below `floor` is refused unseen, so nothing that
 was forgotten can be done again. An id is on the disk before anything is done: killed in between, it is not done twice.
@@ -56,8 +59,17 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """Settings that were looked at, how often, and nothing was decided about them."""
+
+    version: int
+    times: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is remembered. `version` is the highest that was decided about, `refused` why, where that was refused."""
+    """What is remembered. `version` is the highest that was decided about, `refused` why, where that was refused. With
+    the good settings the station could not run `ends` times, one after the other."""
 
     version: int = 0
     good: Overlay = Overlay()
@@ -66,6 +78,28 @@ class Ledger:
     floor: int = 0
     ids: tuple[tuple[int, str], ...] = ()
     unsaid: tuple[Answer, ...] = ()
+    looked: Looked | None = None
+    ends: int = 0
+
+    @property
+    def is_left_aside(self) -> bool:
+        """Whether the good settings are not used any more, as no station could run with them."""
+        return self.ends >= STARTS_MAX
+
+    def looking(self, version: int) -> "Ledger":
+        """A version is looked at once more."""
+        return replace(self, looked=Looked(version, self.looks(version) + 1))
+
+    def looks(self, version: int) -> int:
+        """How often a version was looked at, and nothing was decided."""
+        return self.looked.times if self.looked is not None and self.looked.version == version else 0
+
+    def ended(self, why: str) -> "Ledger":
+        """The station could not run with the good settings; once that has been so too often, they are left aside."""
+        after = replace(self, ends=self.ends + 1)
+        if after.is_left_aside:
+            return after.answered(Answer(self.good.version, 0, Became.LEFT_ASIDE, why))
+        return after
 
     def tried(self, version: int, toml: str) -> "Ledger":
         """A newer version is tried; one that was on trial has not proven itself."""
@@ -73,13 +107,13 @@ class Ledger:
         if self.trial is not None:
             after = self.answered(refusal(self.trial.version, f"version {version} came before it was proven"))
         taken = Answer(version, 0, Became.TAKEN, "tried until the uplink is heard to work")
-        return replace(after, version=version, refused="", trial=Trial(version, toml)).answered(taken)
+        return replace(after, version=version, refused="", trial=Trial(version, toml), looked=None).answered(taken)
 
     def proven(self, text: str) -> "Ledger":
         """The trial is the good settings now."""
         assert self.trial is not None
         good = Overlay(self.trial.version, self.trial.toml)
-        return replace(self, good=good, trial=None).answered(Answer(good.version, 0, Became.DONE, text))
+        return replace(self, good=good, trial=None, ends=0).answered(Answer(good.version, 0, Became.DONE, text))
 
     def rolled_back(self, why: str) -> "Ledger":
         """The trial is refused from now on; what was good stands."""
@@ -88,7 +122,7 @@ class Ledger:
 
     def refusing(self, version: int, why: str) -> "Ledger":
         """A version is refused, and stays so: the newest for this reason, any other because a newer one has come."""
-        after = replace(self, version=version, refused=why) if version >= self.version else self
+        after = replace(self, version=version, refused=why, looked=None) if version >= self.version else self
         return after.answered(refusal(version, why))
 
     def knows(self, command: int) -> str | None:
@@ -153,7 +187,7 @@ def keep(folder: Path, ledger: Ledger) -> None:
 
 
 def _from_json(value: dict[str, Any]) -> Ledger:
-    trial = value["trial"]
+    trial, looked = value["trial"], value.get("looked")
     if value["format"] != FORMAT:
         raise ValueError(f"it has format {value['format']}, this program reads {FORMAT}")
     return Ledger(
@@ -167,4 +201,6 @@ def _from_json(value: dict[str, Any]) -> Ledger:
             Answer(version, command, Became(became), text, b64decode(result))
             for version, command, became, text, result in value["unsaid"]
         ),
+        None if looked is None else Looked(**looked),
+        int(value.get("ends", 0)),
     )

@@ -31,6 +31,7 @@ from pledgewatch_edge.care.acts import LEFT_OUT, TOLD, sounds_secret
 from pledgewatch_edge.identity import KEY_FILE as CHAIN_KEY_FILE
 from pledgewatch_edge.tls_identity import KEY_FILE as TLS_KEY_FILE
 from pledgewatch_edge.tls_identity import NEW, OLD
+from pledgewatch_wire.named_file import read_named
 
 SHORTEST: Final = 4
 _SHORTEST_OF_OTHERS: Final = 8  # of what may be no secret at all
@@ -104,7 +105,11 @@ def _each(value: Any, cleaned: Callable[[str], str]) -> Any:
         case str():
             return cleaned(value)
         case Mapping():
-            return {key: _each(one, cleaned) for key, one in value.items()}
+            found: dict[str, Any] = {}
+            for key, one in value.items():
+                name = cleaned(str(key))
+                found[f"{name} ({len(found) + 1})" if name in found else name] = _each(one, cleaned)
+            return found
         case list() | tuple():
             return [_each(one, cleaned) for one in value]
         case _:
@@ -223,9 +228,8 @@ def _logins(text: str) -> Iterator[str]:
 def _in_file(path: Path) -> Iterator[str]:
     """A secret in a file: its one line, or each line of a key."""
     try:
-        with path.open("rb") as file:
-            lines = file.read(_FILE_MAX).decode("utf-8", errors="replace").split("\n")
-    except OSError:
+        lines = read_named(path)[:_FILE_MAX].decode("utf-8", errors="replace").split("\n")
+    except (OSError, ValueError):
         return
     found = [line.strip() for line in lines if line.strip() and not line.startswith("-----")]
     yield from (line for line in found if len(found) == 1 or len(line) >= _SHORTEST_LINE)
