@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import io
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Callable
@@ -475,3 +476,14 @@ def test_the_command_reads_the_claim_and_says_what_is_missing(
     ends = dt.datetime.fromisoformat(status["certificate_ends"])
     assert abs(ends - cloud.end) < dt.timedelta(seconds=2)
     assert status["wrong"] == []
+
+
+def test_a_pipe_that_an_invitation_names_for_a_file_is_told_of_and_not_waited_for(
+    cloud: Enrolling, device: Device, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = device.config.parent / "pipe"
+    os.mkfifo(pipe)
+    cloud.settings = f'[modbus]\nmap = "{pipe}"\nhost = "127.0.0.1"\n'
+    monkeypatch.setattr(sys, "stdin", io.StringIO(cloud.invite(DEVICE) + "\n"))
+    assert main(["claim", "--config", str(device.config), "--state-folder", str(device.state)]) == 0
+    assert "[modbus] map: cannot be read: it is a device, a pipe or a socket" in capsys.readouterr().out
