@@ -482,7 +482,8 @@ def test_of_a_configuration_is_told_what_is_listed_and_of_the_rest_the_names(tmp
 
     more = 'identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]'
     file = cared_for(tmp_path, more=more)
-    text = file.read_text(encoding="utf-8").replace('"127.0.0.1"', '"mqtt://user:HUNTER2@b/1@b.example/?q=HUNTER2"')
+    text = file.read_text(encoding="utf-8")
+    text = text.replace("[onewire]", 'username = "mqtt://user:HUNTER2@b/1@b.example/?q=HUNTER2"\n[onewire]')
     file.write_text(text, encoding="utf-8")
     found = load(file)
     named = dataclasses.make_dataclass("Named", ["broker", "care", "onewire", "others"])
@@ -490,7 +491,7 @@ def test_of_a_configuration_is_told_what_is_listed_and_of_the_rest_the_names(tmp
     assert "HUNTER2" not in json.dumps(told)
     assert told["others"] == {"login": "left out", "seeds": "left out"}
     assert told["care"]["identify_command"] == ["/bin/curl", "left out", "left out"]
-    assert told["broker"]["host"] == "mqtt://left out@b.example/?left out"
+    assert told["broker"]["username"] == "mqtt://left out@b.example/?left out"
     assert told["onewire"]["probes"] == [PROBE]
 
 

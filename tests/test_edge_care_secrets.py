@@ -29,8 +29,8 @@ def with_secrets(folder: Path) -> Path:
     file = cared_for(folder, more='identify_command = ["/bin/curl", "-H", "Authorization: Bearer HUNTER2"]')
     (folder / "pw").write_text(f"{PASSWORD}\n", encoding="utf-8")
     text = file.read_text(encoding="utf-8")
-    text = text.replace("keep_alive_s = 5", 'keep_alive_s = 5\nusername = "u"\npassword_file = "pw"')
-    text = text.replace('"127.0.0.1"', '"mqtt://user:HUNTER%203@b.example/?q=HUNTER4"')
+    text = text.replace("keep_alive_s = 5", 'keep_alive_s = 5\nusername = "USER"\npassword_file = "pw"')
+    text = text.replace("USER", "mqtt://user:HUNTER%203@b.example/?q=HUNTER4")
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -267,7 +267,7 @@ async def test_why_settings_were_rolled_back_has_no_secret(
     file = with_secrets(tmp_path)
     cared = Cared(file)
     cared.start()
-    await cared.hear(("settings", settings(4, "[broker]\nhost = 'rtsp://cam:HUNTER5@b.example'\n")))
+    await cared.hear(("settings", settings(4, "[gpsd]\ndevice = 'rtsp://cam:HUNTER5@b.example'\n")))
     cared.start()
     assert cared.care.go_back("the station cannot run: cannot open rtsp://cam:HUNTER5@b.example")
     if is_restarted:
