@@ -54,6 +54,9 @@ LABEL = "between two dots stand 1 to 63 characters"
             f"[device] cloud_url 'a..b' cannot be a computer's name: {LABEL}",
         ),
         (STATE, f'{STATE}\ncloud_url = "https://é.example/é"', "has a character that no address has"),
+        (STATE, f'{STATE}\ncloud_url = "https://:word@a"', "is no address; use https://NAME:PORT"),
+        (STATE, f'{STATE}\ncloud_url = "https://me@a"', "is no address; use https://NAME:PORT"),
+        (STATE, f'{STATE}\ncloud_url = "https://a#part"', "is no address; use https://NAME:PORT"),
         (
             STATE,
             f'{STATE}\ncloud_url = "mqtt://a"',

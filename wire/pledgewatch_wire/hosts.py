@@ -41,7 +41,7 @@ def require_url(key: str, url: str) -> SplitResult:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host is None or parts.scheme not in {"http", "https"} or parts.query or parts.username:
+    if host is None or parts.scheme not in {"http", "https"} or "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"{key} {url!r} is no address; {cure}")
     require_host(key, host)
     if not url.isprintable() or " " in url or not parts.path.isascii():
