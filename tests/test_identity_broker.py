@@ -6,6 +6,7 @@ How long it takes until a revoked device is refused is measured: from the answer
 """
 
 import asyncio
+import datetime as dt
 import os
 import signal
 import ssl
@@ -19,6 +20,7 @@ from broker_clients import Client
 from builders import book_document
 from claiming import DAY_MS, Claimant, ClaimCloud
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from letting_in import ASSET, BESIDE, LOOK_S, MINE, WITHIN_S, World, let_in, now_ms
 from needed import system_program
 
@@ -103,14 +105,59 @@ def test_a_session_of_tls_that_was_kept_does_not_open_again(world: World, versio
     context = ssl.create_default_context(cafile=str(world.folder / "ca.pem"))
     context.maximum_version = version
     context.load_cert_chain(world.folder / f"{name}.pem", world.folder / f"{name}.key")
-    while (kept := world.shaken(context, name)) is None:  # until the broker has read of the new device
-        time.sleep(LOOK_S)
+    kept = world.kept(context, name)
     world.cloud.post(f"/devices/{name}/revocation", {"why": "stolen"})
     asyncio.run(world.files.keep())
     deadline = time.monotonic() + WITHIN_S
     while not world.refused(name):
         assert time.monotonic() < deadline
     assert world.shaken(context, name, kept) is None, "the broker takes for granted what it has seen before"
+
+
+@pytest.mark.parametrize("made", ["here", "by hand"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_nor_once_its_certificate_has_ended(world: World, version: ssl.TLSVersion, made: str) -> None:
+    """Whoever has a copy of the older of two certificates of a device, the newer of which is not confirmed yet, or of
+    one that was made by hand."""
+    name, at_ms = "box-8" if version is ssl.TLSVersion.TLSv1_2 else "box-10", world.cloud.world.at_ms
+    ends_ms = now_ms() // 1_000 * 1_000 + 8_000
+    if made == "here":
+        world.cloud.world.at_ms = ends_ms - 90 * DAY_MS
+        one = world.claimed(name)
+        world.cloud.world.at_ms = now_ms()
+        key = ec.generate_private_key(ec.SECP256R1())
+        answer = world.cloud.post("/devices/renewals", one.renewal(world.cloud.world.at_ms, key=key))
+        assert answer.status_code == 201
+    else:
+        name = "site"
+        world.own.issue(name, until=dt.timedelta(milliseconds=ends_ms - now_ms()))
+    now_s = time.monotonic()
+    files = BrokerFiles(
+        *(world.cloud.cloud.writer, world.cloud.authority, world.folder, world.cloud.world, world.files.tell),
+        cloud="cloud",
+        health="",
+        more_lists=world.settings.broker_crl_files,
+        now_s=lambda: now_s,
+    )
+    asyncio.run(files.keep())
+    context = ssl.create_default_context(cafile=str(world.folder / "ca.pem"))
+    context.maximum_version = version
+    context.load_cert_chain(world.folder / f"{name}.pem", world.folder / f"{name}.key")
+    kept = world.kept(context, name)
+    assert now_ms() < ends_ms
+    try:
+        while now_ms() < ends_ms or not world.refused(name):
+            time.sleep(LOOK_S)
+        now_s += WITHIN_S - 1
+        world.cloud.world.at_ms = ends_ms + int(WITHIN_S - 1) * 1_000
+        asyncio.run(files.keep())
+        deadline = time.monotonic() + WITHIN_S
+        while world.shaken(context, name, kept) is not None:
+            assert time.monotonic() < deadline, "the broker takes for granted what it has seen before"
+            time.sleep(LOOK_S)
+        assert not world.refused("box-1"), "it is the certificate and nothing else"
+    finally:
+        world.cloud.world.at_ms = at_ms
 
 
 def test_an_expired_certificate_is_refused(world: World) -> None:

@@ -149,6 +149,7 @@ def test_what_no_certificate_can_be_signed_with_is_said(tmp_path: Path) -> None:
         ({"broker_port": 0}, "broker_port is 0"),
         ({"broker_host": ""}, "broker_host is empty"),
         ({"certificate_days": 0}, "certificate_days is 0"),
+        ({"broker_told_every_s": 29}, "broker_told_every_s is 29; use 30 to 86400"),
         ({"broker_pid_file": "pid", "broker_reload": ["true"], "broker_files_folder": "."}, "two ways to one end"),
         ({"broker_pid_file": "pid"}, "broker_files_folder is missing"),
         ({"health_user": "cloud"}, "cloud_user and health_user are the same"),

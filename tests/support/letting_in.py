@@ -40,8 +40,8 @@ class World:
         self.folder = folder / "broker"
         self.folder.mkdir()
         self.broker = BrokerProcess("mosquitto", self.folder)
-        own = Authority(self.folder)
-        self.devices_port = free_port() if apart else 0
+        self.own = own = Authority(self.folder)
+        self.devices_port, self.is_resumed = free_port() if apart else 0, False
         for name in ("server", "cloud", "site"):
             own.issue(name)
         own.revoke([], self.folder / "own-crl.pem")
@@ -119,11 +119,22 @@ class World:
         context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         return self.shaken(context, name) is None
 
+    def kept(self, context: ssl.SSLContext, name: str) -> ssl.SSLSession:
+        """A session of TLS that the broker goes on with: it has read what it was told of before, by which it forgets
+        others, and a new device is one that it lets in."""
+        one, self.is_resumed, deadline = self.shaken(context, name), False, time.monotonic() + WITHIN_S
+        while not self.is_resumed:
+            assert time.monotonic() < deadline
+            time.sleep(LOOK_S)
+            one = self.shaken(context, name, one)
+        assert one is not None
+        return one
+
     def shaken(
         self, context: ssl.SSLContext, name: str, kept: ssl.SSLSession | None = None, *, port: int = 0
     ) -> ssl.SSLSession | None:
         """The session of TLS where the broker lets a client in; else None. It refuses by ending the connection, which a
-        client of TLS 1.3 hears with its first read."""
+        client of TLS 1.3 hears with its first read. `is_resumed` then says whether it was the session that was kept."""
         hello = b"\x10" + bytes([12 + len(name)]) + b"\x00\x04MQTT\x04\x02\x00\x3c\x00" + bytes([len(name)])
         try:
             with (
@@ -131,6 +142,7 @@ class World:
                 context.wrap_socket(plain, server_hostname="127.0.0.1", session=kept) as one,
             ):
                 one.sendall(hello + name.encode())
+                self.is_resumed = bool(one.session_reused)
                 return one.session if one.recv(4)[:1] == b"\x20" else None  # CONNACK
         except (ssl.SSLError, ConnectionError):
             return None

@@ -166,6 +166,11 @@ class IdentityBook:
         return min((until for one in self.identities.values() if (until := _until_ms(one)) > at_ms), default=None)
 
     @cached_property
+    def ends_ms(self) -> tuple[int, ...]:
+        """When each certificate that counts ends, or has, in order."""
+        return tuple(sorted(cert.not_after_ms for one in self.identities.values() for cert in one.certificates))
+
+    @cached_property
     def revoked(self) -> tuple[Revoked, ...]:
         """The certificates that count no more, by number."""
         return tuple(sorted(one for some in self.identities.values() for one in some.revoked))

@@ -5,9 +5,14 @@ signed anew every day, long before it ends. What cannot be written, or cannot be
 broker goes by what it has read, and nothing of a revoked device is taken by the cloud all the same.
 
 Mosquitto looks at a certificate once, when a connection begins. So whose last certificate has expired is in the access
-list no more, as if it was revoked, until it has claimed another. Who never claimed has a certificate of somebody else,
-of which nothing is known here. Of a name whose certificates were taken away the session that is open is ended
-(putting_out.py), once the broker was told: it would have its word again when the name is claimed anew.
+list no more, as if it was revoked, until it has claimed another. Of a name whose certificates were taken away the
+session that is open is ended (putting_out.py), once the broker was told: it would have its word again when the name is
+claimed anew.
+
+Nor does it look at a certificate again when a session of TLS is resumed, and each resumption gives another ticket for
+hours. What makes it forget them all is being told. So it is told when any certificate that counts has ended, and while
+somebody is let in by one that was not made here, of which nothing is known, every `others_every_s`; with none but the
+cloud's own, once an hour. Being told keeps Mosquitto from its work for 0.1 s with 2,000 devices in the list.
 
 Who is let in waits for the broker, or it would be refused by a list of the second before, and ask for another
 certificate for nothing. It waits as long as this takes and PATIENCE_S at most: a broker that cannot be told keeps
@@ -27,15 +32,15 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from pledgewatch_cloud.clock import Clock
-from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.identity.authority import Authority
-from pledgewatch_cloud.identity.putting_out import PutOut, PuttingOutError, ousted, putting_out_of
-from pledgewatch_cloud.identity.settings import DevicesSettings
+from pledgewatch_cloud.identity.putting_out import Ousting, PutOut, putting_out_of
+from pledgewatch_cloud.identity.settings import OTHERS_EVERY_S, DevicesSettings
 from pledgewatch_cloud.mosquitto import acl_of, replace, told_apart
 from pledgewatch_cloud.outage import Outage
 from pledgewatch_cloud.spine.writer import Turn, Writer
@@ -47,6 +52,11 @@ PATIENCE_S = 5.0
 SIGN_EVERY_MS = 86_400_000
 AWAY_S = 10.0
 """How long the broker goes untold while the cloud is not connected to it."""
+CLOCKS_APART_MS = 10_000
+"""So long after its end a certificate is one that the broker lets in no more, whose clock may be behind."""
+ENDS_EVERY_S = 30.0
+"""Certificates that end within so long are told of together: all within a minute, however many."""
+OWN_EVERY_S = 3_600.0
 _RELOAD_S = 30.0
 _MOSQUITTO = "mosquitto"
 _CLOCKS_DIFFER_S = 1.0  # that of files is coarse
@@ -59,7 +69,8 @@ class ReloadError(Exception):
 
 class BrokerFiles:
     """The two files in a folder. `reload` has the broker read them again, and raises ReloadError; `connected` says
-    whether the cloud is connected to it; `put_out` ends the session of a device's name (None: nobody does)."""
+    whether the cloud is connected to it; `put_out` ends the session of a device's name (None: nobody does);
+    `others_every_s`: how often the broker is told for the sake of certificates that others have made."""
 
     def __init__(
         self,
@@ -73,6 +84,7 @@ class BrokerFiles:
         health: str,
         more_lists: tuple[Path, ...] = (),
         patience_s: float = PATIENCE_S,
+        others_every_s: float = OTHERS_EVERY_S,
         connected: Callable[[], bool] = lambda: True,
         now_s: Callable[[], float] = time.monotonic,
         put_out: PutOut | None = None,
@@ -84,11 +96,11 @@ class BrokerFiles:
         self._signed_ms = self._made_ms = 0
         self._silent_from_ms: int | None = None
         self._is_told = True
+        self._told_ms, self._told_s = 0, now_s()  # by the world's clock, and by one that is not set
+        self._others_every_s = self._others_s = others_every_s
         self._known_entry = -1  # the broker was told of what stood then, or later
-        self._put_out = put_out
-        self._looked_at: IdentityBook | None = None  # by which it is known who is to be put out yet
-        self._to_put_out: dict[str, None] = {}
         self._known, self._asked = Turn(), asyncio.Event()
+        self._ousting = Ousting(put_out, self._known.tell)
         self._patience_s, self._connected, self._now_s = patience_s, connected, now_s
         self._away_from_s: float | None = None
         self._lists: dict[Path, bytes] = {}
@@ -98,25 +110,34 @@ class BrokerFiles:
 
     async def run(self) -> None:
         """Keep them until cancelled. The broker is told once a second at most: reading its files is work for it."""
-        while True:
-            self._asked.clear()
-            if await self.keep():
-                await asyncio.sleep(LOOK_EVERY_S)
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._asked.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ousting.run(), name="putting out")
+            while True:
+                self._asked.clear()
+                if await self._look():
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await self._asked.wait()
 
-    async def known(self, state: State) -> bool:
-        """Wait until the broker was told of a state, or of a later one; False where it was not within the patience."""
+    async def keep(self) -> bool:
+        """One look, and each who is to be put out by it is tried once; whether there was anything to write or tell."""
+        was_due = await self._look()
+        await self._ousting.once()
+        return was_due
+
+    async def known(self, state: State, devices: Collection[str] = ()) -> bool:
+        """Wait until the broker was told of a state, or of a later one, and it was tried to put out whom `devices`
+        names, where they are to be; False where it was not told within the patience."""
         self._asked.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):
-                while self._known_entry < state.entry:
+                while self._known_entry < state.entry or self._ousting.is_waiting(devices):
                     await self._known.next.wait()
         return self._known_entry >= state.entry
 
-    async def keep(self) -> bool:
+    async def _look(self) -> bool:
         """Write what has changed since the last time, and tell the broker; whether there was anything to do."""
         state, now_ms = self._writer.state, self._clock.now_ms()
         lost: list[object] = []
@@ -131,16 +152,18 @@ class BrokerFiles:
                 self._is_told = False
         except OSError as error:
             lost.append(error)
+        if self._is_ended(state, now_ms):
+            self._is_told = False
         is_idle = self._is_told and not lost
         try:
             if may_tell and not self._is_told:
                 await self.tell()
-                self._is_told = True
+                self._is_told, self._told_ms, self._told_s = True, now_ms, self._now_s()
         except ReloadError as error:
             lost.append(error)
         if self._is_told and not lost:
-            lost += await self._put_out_all(state, now_ms)
-            self._known_entry = state.entry  # also where nobody could be put out: who claims is let in all the same
+            self._ousting.look(state, now_ms)
+            self._known_entry = state.entry
             self._known.tell()
         lost += [f"{path} cannot be read" for path in self._unread]
         if lost:
@@ -149,20 +172,12 @@ class BrokerFiles:
             self._outage.back()
         return not is_idle
 
-    async def _put_out_all(self, state: State, now_ms: int) -> list[object]:
-        """Put out whom the broker has been told of, and say why somebody was not; he is the next time."""
-        self._to_put_out |= dict.fromkeys(sorted(ousted(self._looked_at, state.identities, now_ms)))
-        self._looked_at = state.identities
-        for device in list(self._to_put_out):
-            fitted = state.book.installations.get(device)
-            del self._to_put_out[device]
-            try:
-                if self._put_out is not None:
-                    await self._put_out("" if fitted is None else fitted.operator, device)
-            except PuttingOutError as error:
-                self._to_put_out[device] = None  # the last the next time, for it keeps nobody else
-                return [error]
-        return []
+    def _is_ended(self, state: State, now_ms: int) -> bool:
+        """Whether a certificate that counted has ended since the broker was told; or one may have, of which nothing is
+        known. That is no reason to tell it while the cloud is away, whose own session waits there."""
+        age_s, ends_ms = self._now_s() - self._told_s, state.identities.ends_ms
+        ended, before = (bisect_right(ends_ms, at_ms - CLOCKS_APART_MS) for at_ms in (now_ms, self._told_ms))
+        return (ended != before and age_s >= ENDS_EVERY_S) or (age_s >= self._others_s and self._connected())
 
     def _may_tell(self) -> bool:
         if self._connected():
@@ -215,6 +230,8 @@ class BrokerFiles:
                 log.error("left out of the broker's access list: %s", one)
         self._spoken, self._made_ms, self._faults = state, now_ms, faults
         self._silent_from_ms = state.identities.silent_from_ms(now_ms)
+        has_others = any(one.device not in state.identities.identities for one in speaking if not one.retired)
+        self._others_s = self._others_every_s if has_others else max(self._others_every_s, OWN_EVERY_S)
 
 
 def _read(path: Path) -> bytes | None:
@@ -249,6 +266,7 @@ def files_of(
         cloud=cloud,
         health=health,
         more_lists=one.broker_crl_files,
+        others_every_s=one.broker_told_every_s,
         connected=connected,
         put_out=putting_out_of(one, authority, clock.now_ms) if tells else None,
     )

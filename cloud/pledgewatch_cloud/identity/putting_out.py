@@ -8,13 +8,18 @@ else ever has, with nothing kept of the session of before (clean start), and lea
 by a certificate that counts, and by no other, for the broker has read its lists by then.
 
 With one listener for all, client ids are free; there the agent's own is taken, and who calls himself otherwise stays.
+
+Each takes a handshake of TLS, and a fleet may be retired by one amendment. So it is done beside the writing and telling
+of the broker's lists, AT_ONCE at a time and the newest first: who is revoked or claims meanwhile waits for none of
+them. Of those who could not be put out one is tried every AGAIN_S, and all again once that has worked.
 """
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -22,15 +27,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pledgewatch_cloud.decide.identity_book import Identity, IdentityBook
+from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.identity.authority import Authority, AuthorityError, Request
 from pledgewatch_cloud.identity.settings import DevicesSettings
+from pledgewatch_cloud.outage import Outage
 
 PATIENCE_S: Final = 2.0
 """For each connection: who claims waits for it."""
 AT_START_MS: Final = 86_400_000
 """What was taken away so long before a start may not have been put out by the cloud of before."""
+AT_ONCE: Final = 4
+AGAIN_S: Final = 1.0
 _DAYS: Final = 1  # the least that a certificate is good for
 _CONNECT, _CONNACK, _DISCONNECT = 0x10, b"\x20\x02", b"\xe0\x00"
+log = logging.getLogger(__name__)
 
 PutOut = Callable[[str, str], Awaitable[None]]
 """Takes an operator (empty where nobody knows it) and a device. Raises PuttingOutError."""
@@ -38,6 +48,89 @@ PutOut = Callable[[str, str], Awaitable[None]]
 
 class PuttingOutError(Exception):
     """Nobody was put out; the sentence says why."""
+
+
+class Ousting:
+    """Who is to be put out yet. `put_out` None: nobody is. `tried` is called whenever one was tried."""
+
+    def __init__(self, put_out: PutOut | None, tried: Callable[[], None]) -> None:
+        self._put_out, self._tried = put_out, tried
+        self._looked_at: IdentityBook | None = None  # by which it is known who is to be put out
+        self._waiting: dict[str, str] = {}  # the operators of devices, the newest last
+        self._busy: list[str] = []
+        self._again: dict[str, str] = {}  # they could not be
+        self._come = asyncio.Event()
+        self._outage = Outage(
+            log, "somebody was not put out of the broker, trying on", "all were put out of the broker"
+        )
+
+    def look(self, state: State, now_ms: int) -> None:
+        """The broker was told of a state: note whom it lets in no more by what they had before."""
+        found = ousted(self._looked_at, state.identities, now_ms)
+        self._looked_at = state.identities
+        for device in sorted(found, reverse=True) if self._put_out is not None else ():
+            fitted = state.book.installations.get(device)
+            self._again.pop(device, None)
+            self._waiting.pop(device, None)
+            self._waiting[device] = "" if fitted is None else fitted.operator
+            self._come.set()
+
+    def is_waiting(self, devices: Collection[str]) -> bool:
+        """Whether one of these is to be put out and was not tried yet."""
+        return any(one in self._waiting or one in self._busy for one in devices)
+
+    async def run(self) -> None:
+        """Put out whoever is to be, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(AT_ONCE):
+                group.create_task(self._work(), name=f"putting out {number}")
+            while True:
+                await asyncio.sleep(AGAIN_S)
+                if self._again and await self._is_out(*self._first_again()):
+                    self._take_again()
+
+    async def once(self) -> None:
+        """Try each who is to be put out once."""
+        self._take_again()
+        async with asyncio.TaskGroup() as group:
+            for number in range(AT_ONCE):
+                group.create_task(self._drain(), name=f"putting out {number}")
+
+    async def _work(self) -> None:
+        while True:
+            await self._come.wait()
+            self._come.clear()
+            await self._drain()
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            self._come.set()  # for the others
+            await self._is_out(*self._waiting.popitem())
+
+    def _first_again(self) -> tuple[str, str]:
+        device = next(iter(self._again))
+        return device, self._again.pop(device)
+
+    def _take_again(self) -> None:
+        self._waiting, self._again = self._again | self._waiting, {}
+        self._come.set()
+
+    async def _is_out(self, device: str, operator: str) -> bool:
+        self._busy.append(device)
+        try:
+            if self._put_out is not None:
+                await self._put_out(operator, device)
+        except PuttingOutError as error:
+            if device not in self._waiting:
+                self._again[device] = operator
+            self._outage.lost(error)
+            return False
+        finally:
+            self._busy.remove(device)
+            self._tried()
+        if not (self._again or self._waiting or self._busy):
+            self._outage.back()
+        return True
 
 
 def ousted(before: IdentityBook | None, now: IdentityBook, at_ms: int) -> set[str]:
@@ -100,7 +193,7 @@ async def _connect(host: str, port: int, context: ssl.SSLContext, client_id: str
     reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         body = b"\x00\x04MQTT\x04\x02\x00\x0a" + len(client_id).to_bytes(2, "big") + client_id.encode("ascii")
-        writer.write(bytes([_CONNECT, 0x80 | len(body) % 128, len(body) // 128]) + body)
+        writer.write(bytes([_CONNECT]) + _length(len(body)) + body)
         answer = await reader.readexactly(4)
         if answer[:2] != _CONNACK or answer[3]:
             raise ConnectionRefusedError(f"the broker answers {answer.hex()}")
@@ -110,3 +203,9 @@ async def _connect(host: str, port: int, context: ssl.SSLContext, client_id: str
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def _length(size: int) -> bytes:
+    """Seven bits a byte, the lowest first, in as few bytes as there may be (MQTT 3.1.1, 2.2.3)."""
+    rest, low = divmod(size, 0x80)
+    return bytes([low | 0x80]) + _length(rest) if rest else bytes([low])

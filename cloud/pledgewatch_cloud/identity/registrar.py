@@ -19,7 +19,7 @@ import contextlib
 import time
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -130,8 +130,9 @@ class Asked:
 
 class Registrar:
     """Gives identities. `clock` is the world's, as certificates have it; `journal_clock` that of the journal. `known`
-    waits until the broker knows who is let in by a state, where there is a broker to be told: what is answered is good
-    there at once. It waits with nothing held, and whatever comes of it the answer is given."""
+    waits until the broker knows who is let in by a state, where there is a broker to be told, and until whoever was
+    connected as one of some devices was put out: what is answered is good there at once, and nothing of before is. It
+    waits with nothing held, and whatever comes of it the answer is given."""
 
     def __init__(
         self,
@@ -142,7 +143,7 @@ class Registrar:
         clock: Clock,
         journal_clock: Clock,
         now_s: Callable[[], float] = time.monotonic,
-        known: Callable[[State], Awaitable[object]] | None = None,
+        known: Callable[[State, Collection[str]], Awaitable[object]] | None = None,
     ) -> None:
         self._known = known
         self._writer, self._authority, self.terms = writer, authority, terms
@@ -199,7 +200,7 @@ class Registrar:
         if identity is None:
             raise acts.unknown_code()  # it was invited again, or revoked, in this very moment
         answer = self._answer(state, identity)
-        await self._until_known(state)
+        await self._until_known(state, asked.device, invitation.replaces)
         return {**answer, "settings": invitation.settings}
 
     async def renew(
@@ -278,9 +279,9 @@ class Registrar:
             await self._writer.commit(drafts.note_misuse, device, serial, signed_ms, now_ms)
             raise
 
-    async def _until_known(self, state: State) -> None:
+    async def _until_known(self, state: State, *devices: str) -> None:
         if self._known is not None:
-            await self._known(state)
+            await self._known(state, devices)
 
     def _answer(self, state: State, identity: Identity) -> dict[str, Any]:
         installed, terms = state.book.installations[identity.device], self.terms

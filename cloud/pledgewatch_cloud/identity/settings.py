@@ -9,6 +9,8 @@ from pledgewatch_cloud.receipts.issuer import check_base_url
 from pledgewatch_wire import topics
 from pledgewatch_wire.hosts import require_host
 
+OTHERS_EVERY_S = 45
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicesSettings:
@@ -20,8 +22,9 @@ class DevicesSettings:
     `broker_ca_file` whose certificate they see. Into `broker_files_folder` access list and revocation list are written
     whenever they change; `broker_reload` (a command) or SIGHUP to the process in `broker_pid_file` has the broker read
     them again. `broker_crl_files`: lists of other authorities, whose clients the broker lets in too; they are put
-    beside ours as they are. `cloud_user` and `health_user` are who is named so in certificates of the broker's own
-    clients.
+    beside ours as they are. While somebody is let in by a certificate that was not made here the broker is told every
+    `broker_told_every_s`, by which it forgets whom it has let in before. `cloud_user` and `health_user` are who is
+    named so in certificates of the broker's own clients.
     """
 
     authority_certificate_file: Path
@@ -37,6 +40,7 @@ class DevicesSettings:
     broker_crl_files: tuple[Path, ...] = ()
     broker_pid_file: Path | None = None
     broker_reload: tuple[str, ...] = ()
+    broker_told_every_s: int = OTHERS_EVERY_S
     cloud_user: str = "cloud"
     health_user: str = ""
 
@@ -53,10 +57,10 @@ class DevicesSettings:
         if not self.broker_host:
             raise ValueError("broker_host is empty; it is the host that devices connect to")
         require_host("broker_host", self.broker_host)
-        if not 1 <= self.broker_port <= 65_535:
-            raise ValueError(f"broker_port is {self.broker_port}; use 1 to 65535")
-        if not 1 <= self.certificate_days <= 825:
-            raise ValueError(f"certificate_days is {self.certificate_days}; use 1 to 825")
+        bounds = {"broker_port": (1, 65_535), "certificate_days": (1, 825), "broker_told_every_s": (30, 86_400)}
+        for name, (least, most) in bounds.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}; use {least} to {most}")
         if self.broker_pid_file is not None and self.broker_reload:
             raise ValueError("broker_pid_file and broker_reload are two ways to one end; set one of them")
         if (self.broker_pid_file is not None or self.broker_reload) and self.broker_files_folder is None:
