@@ -112,7 +112,7 @@ def test_whoever_is_killed_counts_it_once_and_numbers_nothing_twice(
 @pytest.mark.parametrize("batch", range(3))
 def test_what_is_numbered_anew_was_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(undated_module, "AT_ONCE", 8)
-    monkeypatch.setattr("pledgewatch_edge.spool.FRAME_READINGS", 4)
+    monkeypatch.setattr("pledgewatch_edge.spool_frames.FRAME_READINGS", 4)
     machine = waiting(tmp_path, monkeypatch)
     machine.clock.set_by_fix(NOW_MS)
 

@@ -22,7 +22,7 @@ from pledgewatch_edge.spool import Appended, Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import open_spool, status
 from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name
-from pledgewatch_edge.spool_rescue import EVIDENCE_KEPT
+from pledgewatch_edge.spool_places import EVIDENCE_KEPT
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed
 from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Clock, Quality, Reading
@@ -571,7 +571,7 @@ def test_a_full_disk_frees_itself_once_the_cloud_has_spoken(tmp_path: Path) -> N
         with new_spool(disk) as spool:
             try:
                 for start in range(0, 1_000_000, 50):
-                    spool.append(samples(50, start + 1))
+                    spool.append([one._replace(is_urgent=True) for one in samples(50, start + 1)])
             except SpoolError:
                 head = spool.head_sequence
             with (disk / "filler").open("wb") as filler, contextlib.suppress(OSError):

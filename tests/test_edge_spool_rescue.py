@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ import pytest
 from edge_support import DEVICE, WIDE, new_spool, sample, samples
 from test_edge_undated import NOW_MS, Machine, numbers
 
-from pledgewatch_edge import identity, spool_rescue
+from pledgewatch_edge import identity
 from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.spool_file import open_spool, status, whose_spool
 from pledgewatch_edge.spool_log import content_of, runs_in
+from pledgewatch_edge.spool_whole import whole
 from pledgewatch_edge.undated import UNDATED_FILE, Undated
 
 OLD = range(1, 31)
@@ -73,9 +74,15 @@ class Disk:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder: what was undated is numbered in part, and not yet removed; a frame of it and one of before are
-    broken, two logs were moved aside before."""
+    """A state folder as of `half_handed`."""
     folder = tmp_path_factory.mktemp("broken")
+    half_handed(folder)
+    return folder
+
+
+def half_handed(folder: Path, segment_readings: int = 1_024) -> None:
+    """Make a state folder: what was undated is numbered in part, and not yet removed; a frame of it and one of before
+    are broken, two logs were moved aside before."""
     machine = Machine()
     for number in (1, 2):
         (folder / f"spool.broken-{number}").mkdir()
@@ -83,7 +90,8 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch, new_spool(folder) as spool:
         patch.setattr(undated_module, "AT_ONCE", 12)
         patch.setattr(undated_module, "_FRAME_READINGS", 5)
-        patch.setattr("pledgewatch_edge.spool.FRAME_READINGS", 5)
+        patch.setattr("pledgewatch_edge.spool_frames.FRAME_READINGS", 5)
+        patch.setattr("pledgewatch_edge.spool.SEGMENT_READINGS", segment_readings)
         for number in OLD:
             spool.append([sample(number)])
         spool.refuse(REFUSED)
@@ -94,7 +102,6 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
             machine.undated(folder).hand_over(spool)
         assert numbers(spool) == [*OLD, *UNDATED]
         machine.undated(folder).keep([machine.marked(number) for number in WAITING])
-    return folder
 
 
 def _gone(_: Undated) -> None:
@@ -103,15 +110,16 @@ def _gone(_: Undated) -> None:
 
 def break_frames(folder: Path, chance: random.Random) -> set[int]:
     """Break some frames, of what was undated too; what is in them."""
-    [log] = (folder / "spool").iterdir()
-    data = bytearray(log.read_bytes())
-    frames = [one for one in content_of(bytes(data)).frames if list(runs_in([one]))]
+    logs = sorted((folder / "spool").glob("*.log"))
+    data = {log: bytearray(log.read_bytes()) for log in logs}
+    frames = [(log, one) for log in logs for one in content_of(bytes(data[log])).frames if list(runs_in([one]))]
     gone: set[int] = set()
-    for one in chance.sample(frames[:-1], 4):
-        data[one.end - 1] ^= 1
+    for log, one in chance.sample(frames[:-1], 4):
+        data[log][one.end - 1] ^= 1
         [run] = runs_in([one])
         gone |= set(range(run.first, run.last + 1))
-    log.write_bytes(data)
+    for log in logs:
+        log.write_bytes(data[log])
     return {[*OLD, *UNDATED][number - 1] for number in gone}
 
 
@@ -181,49 +189,6 @@ def test_in_a_small_spool_what_was_thinned_or_refused_in_the_rescue_is_counted_o
     assert len(set(told)) == 1
 
 
-@contextlib.contextmanager
-def room_for(bytes_more: int, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The disk has room for so much more than lies in the folder."""
-    pwrite = os.pwrite
-    most = used(folder) + bytes_more
-
-    def write(descriptor: int, data: bytes, at: int) -> int:
-        if used(folder) + len(data) > most:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return pwrite(descriptor, data, at)
-
-    with patch.context() as inner:
-        inner.setattr(os, "pwrite", write)
-        yield
-
-
-def used(folder: Path) -> int:
-    """How many bytes the files of a folder hold."""
-    return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
-
-
-def test_where_there_is_no_room_for_both_evidence_goes_and_then_it_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with new_spool(tmp_path) as spool:
-        for start in range(1, 10_001, 1_000):
-            spool.append(samples(1_000, start))
-    size = used(tmp_path / "spool")
-    identity.raise_epoch(tmp_path, 1)
-    for _ in range(3):
-        with room_for(size // 2, tmp_path, monkeypatch), pytest.raises(SpoolError, match="waits for room"):
-            new_spool(tmp_path)
-        assert status(tmp_path)["spooled"] == 10_000
-        assert not (tmp_path / "spool.part").exists()
-    assert identity.read_epoch(tmp_path) == 2, "an epoch is not used up by each try"
-    for number in (1, 2):
-        (tmp_path / f"spool.broken-{number}").mkdir()
-        (tmp_path / f"spool.broken-{number}" / "some").write_bytes(bytes(size))
-    with room_for(size // 2, tmp_path, monkeypatch), new_spool(tmp_path) as spool:
-        assert (spool.epoch, spool.spooled, spool.measured_total) == (3, 10_000, 10_000)
-    assert sorted(one.name for one in tmp_path.glob("spool.broken-*")) == ["spool.broken-2", "spool.broken-3"]
-
-
 def test_it_survives_kill_9_while_a_new_epoch_begins(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         for start in range(1, 20_001, 1_000):
@@ -250,7 +215,7 @@ def test_what_became_one_with_others_is_rescued_once(tmp_path: Path) -> None:
     frames = content_of(second.read_bytes()).frames
     assert first.name < second.name
     first.write_bytes(first.read_bytes() + second.read_bytes()[frames[1].end :])
-    assert sorted(one.cells[1].value for one in spool_rescue.whole(tmp_path / "spool", DEVICE)) == [
+    assert sorted(one.cells[1].value for one in whole(tmp_path / "spool", DEVICE)) == [
         one.cells[1].value for one in samples(2_100)
     ]
 
@@ -261,7 +226,7 @@ def test_of_what_was_undated_what_is_broken_in_any_batch_is_numbered_anew_and_on
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, count: int
 ) -> None:
     monkeypatch.setattr(undated_module, "AT_ONCE", 12)
-    monkeypatch.setattr("pledgewatch_edge.spool.FRAME_READINGS", 4)
+    monkeypatch.setattr("pledgewatch_edge.spool_frames.FRAME_READINGS", 4)
     machine = Machine()
     tmp_path.joinpath("state").mkdir()
     folder = tmp_path / "state"

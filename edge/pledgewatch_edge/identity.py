@@ -25,6 +25,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -37,6 +38,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from pledgewatch_edge.spool_errors import UNREADABLE, tried
 from pledgewatch_wire.codec import MAX_EPOCH
 
 KEY_FILE: Final = "device.key"
@@ -179,6 +181,16 @@ class Totals(NamedTuple):
         """Readings measured over all epochs."""
         return self.measured_before + self.head_sequence
 
+    def begun_anew(self, epoch: int) -> "Totals":
+        """The same for a life that begins, and has told nothing yet."""
+        fresh = self._replace(epoch=epoch, measured_before=0, head_sequence=0)
+        return fresh._replace(refused_told=0, broken_told=0, ended_told=0)
+
+    def unsure(self, epoch: int) -> "Totals":
+        """What of these may be said where a newer slot may have said more: nothing of what only counts on. `epoch` is
+        that of the spool, for where none is told."""
+        return Totals(self.epoch or epoch, self.measured_before)
+
     def settled(self, found: int) -> "Totals":
         """The same, when so many were found beyond the newest number."""
         return self._replace(refused=self.refused + max(0, self.doubtful - found), doubtful=0)
@@ -192,9 +204,17 @@ class Tally:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._descriptor = os.open(folder / TALLY_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._turn = 0
-        self.totals = _read_slots(self._descriptor)
+        """Open or make the file. One that the disk cannot read tells what the other slot does, or nothing, and is not
+        `is_readable`: the counts may have gone further. Raises OSError."""
+        self._descriptor, self._turn = -1, 0
+        self.totals, self.is_readable = Totals(), False
+        try:
+            self._descriptor = tried(lambda: os.open(folder / TALLY_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            return
+        self.totals, self.is_readable = _read_slots(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -221,13 +241,17 @@ class Tally:
 
 
 def read_totals(folder: Path) -> Totals:
-    """The totals on disk, read only; all 0 where there are none."""
+    """The totals on disk, read only, as far as the disk can read them; all 0 where there are none. Raises OSError."""
     try:
-        descriptor = os.open(folder / TALLY_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = tried(lambda: os.open(folder / TALLY_FILE, os.O_RDONLY | os.O_CLOEXEC))
     except FileNotFoundError:
         return Totals()
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return Totals()
     try:
-        return _read_slots(descriptor)
+        return _read_slots(descriptor)[0]
     finally:
         os.close(descriptor)
 
@@ -241,15 +265,21 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read_slots(descriptor: int) -> Totals:
-    """The newer of the slots that are whole."""
-    found = [Totals()]
+def _read_slots(descriptor: int) -> tuple[Totals, bool]:
+    """The newer of the slots that are whole, and whether the disk could read both."""
+    found, is_readable = [Totals()], True
     for slot in range(2):
-        data = os.pread(descriptor, _SLOT_BYTES, slot * _SLOT_STRIDE)
+        try:
+            data = tried(partial(os.pread, descriptor, _SLOT_BYTES, slot * _SLOT_STRIDE))
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            is_readable = False
+            continue
         plain = data[: _SLOT.size]
         if len(data) == _SLOT_BYTES and _SUM.unpack(data[_SLOT.size :])[0] == zlib.crc32(plain):
             found.append(Totals(*_SLOT.unpack(plain)))
-    return max(found)
+    return max(found), is_readable
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:

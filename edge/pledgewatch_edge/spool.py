@@ -35,7 +35,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress, groupby, islice, takewhile
+from itertools import compress, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
@@ -46,7 +46,8 @@ from pledgewatch_edge.identity import Tally, flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_contents import Contents
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
+from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors, is_for_want_of_room
+from pledgewatch_edge.spool_frames import Stand, framed
 from pledgewatch_edge.spool_log import (
     SEGMENT_BYTES,
     SEGMENT_READINGS,
@@ -57,27 +58,24 @@ from pledgewatch_edge.spool_log import (
     frame,
     late_frame,
     late_of,
-    readings_frame,
     thinned_in,
     write_durably,
 )
 from pledgewatch_edge.spool_marks import OwnMarks
 from pledgewatch_edge.spool_refusals import Refusals
-from pledgewatch_edge.spool_reserve import Reserve, is_for_want_of_room
+from pledgewatch_edge.spool_reserve import Reserve
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
 from pledgewatch_edge.spool_thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint, Committed, Thinned
+from pledgewatch_wire.codec import Checkpoint, Committed, Thinned
 from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Reading
 
-SPOOL_FOLDER: Final = "spool"
 URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
 FULL_FOR_S: Final = 3_600.0  # then it is tried whether others have left more room
-FRAME_READINGS: Final = MAX_CHECKPOINTS  # so that a frame can hold a checkpoint of each of its readings
 
 
 class Limits(NamedTuple):
@@ -240,30 +238,50 @@ class Spool:
         and before anything else is written. Who is closed before that leaves both as they are: they belong together.
         """
         with self._lock:
-            self._undo()
-            self._settle()
-            self._make_room()
-            self._settle()
-            self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
-            limit = self._limits.bytes_max
-            has_room, is_over = self._bytes < limit, self._bytes >= URGENT_RESERVE * limit
-            is_kept = [not is_over and (has_room or one.is_urgent) and is_sound(one) for one in samples]
-            kept = list(compress(samples, is_kept))
+            try:
+                return self._append_once(samples, note)
+            except SpoolError as error:
+                if not (is_for_want_of_room(error) and self._bytes <= self._full_at):
+                    raise
+                with contextlib.suppress(SpoolError):  # now that the disk is known to be full, old readings go first
+                    return self._append_once(samples, note)
+                raise
+
+    def append_once(self, samples: Sequence[Sample]) -> Appended:
+        """The same, but where the disk turns out to be full nothing is thinned for it."""
+        with self._lock:
+            return self._append_once(samples, None)
+
+    def _append_once(
+        self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], Callable[[], None]] | None
+    ) -> Appended:
+        """Raises SpoolError."""
+        self._undo()
+        self._settle()
+        self._make_room()
+        self._settle()
+        self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
+        limit = self._limits.bytes_max
+        has_room, is_over = self._bytes < limit, self._bytes >= URGENT_RESERVE * limit
+        is_kept = [not is_over and (has_room or one.is_urgent) and is_sound(one) for one in samples]
+        kept = list(compress(samples, is_kept))
+        take_back = None
+        try:
             take_back = note(is_kept) if note is not None else None
             if kept:
-                try:
-                    self._store(kept)
-                except SpoolError as error:
-                    if is_for_want_of_room(error):
-                        self._full_at, self._full_since_s = self._bytes, self._monotonic()
-                    self._take_back, self._torn_samples = take_back, 0 if note is not None else len(kept)
-                    with contextlib.suppress(SpoolError):  # it is done before the next write
-                        self._undo()
-                    raise
-                self._reserve.keep_again()
-            self._note(refused=len(samples) - len(kept))
-            thinned, self._thinned_untold = self._thinned_untold, 0
-            return Appended(len(kept), len(samples) - len(kept), thinned)
+                self._store(kept)
+        except SpoolError as error:
+            if is_for_want_of_room(error):
+                self._full_at, self._full_since_s = self._bytes, self._monotonic()
+            self._take_back, self._torn_samples = take_back, 0 if note is not None else len(kept)
+            with contextlib.suppress(SpoolError):  # it is done before the next write
+                self._undo()
+            raise
+        if kept:
+            self._reserve.keep_again()
+        self._note(refused=len(samples) - len(kept))
+        thinned, self._thinned_untold = self._thinned_untold, 0
+        return Appended(len(kept), len(samples) - len(kept), thinned)
 
     def keep_within(self, bytes_max: int, thin_to_s: float, age_s: float) -> None:
         """Other bounds from the next append on."""
@@ -505,39 +523,19 @@ class Spool:
         is_full = count >= SEGMENT_READINGS or active.end >= SEGMENT_BYTES
         if is_full or self._ages.is_to_be_closed(active.begun_ms, count, samples):
             active = self._next_segment()
-        sequence, running, signed = self.head_sequence, self._chain_hash, self._signed
-        data, checkpoints = b"", 0
-        stored: list[Reading] = []
-        spans: list[tuple[int, bool]] = []
-        for (clock, is_urgent), some in groupby(samples, lambda one: (one.clock, one.is_urgent)):
-            for group in _batched(list(some), FRAME_READINGS):
-                readings: list[Reading] = []
-                own: list[Checkpoint] = []
-                for sample in group:
-                    sequence += 1
-                    readings.append(Reading(sequence, sample.measured_at_ms, clock, sample.cells))
-                    running = chain.extend(running, chain.leaf(readings[-1]))
-                    if sequence - signed >= self._limits.every_readings:
-                        own.append(self._sign(sequence, running))
-                        signed = sequence
-                is_last = sequence == self.head_sequence + len(samples)
-                if is_last and sequence > signed and self._monotonic() - self._signed_at >= self._limits.every_s:
-                    own.append(self._sign(sequence, running))
-                    signed = sequence
-                data += readings_frame(self.epoch, readings, own, is_urgent=is_urgent)
-                checkpoints += len(own)
-                stored += readings
-                spans.append((sequence, is_urgent))
-        self._write(data)
-        for last, is_urgent in spans:
+        stand = Stand(self.head_sequence, self._chain_hash, self._signed)
+        is_time = self._monotonic() - self._signed_at >= self._limits.every_s
+        stored = framed(samples, self.epoch, stand, self._sign, self._limits.every_readings, signs_last=is_time)
+        self._write(stored.data)
+        for last, is_urgent in stored.spans:
             active.add(active.last + 1, last, is_urgent=is_urgent)
-        self._ages.hear(stored)
+        self._ages.hear(stored.readings)
         now_ms = self._ages.now_ms()
-        active.begin(stored, now_ms)
-        active.measured(stored, now_ms)
-        self._chain_hash, self._signed = running, signed
+        active.begin(stored.readings, now_ms)
+        active.measured(stored.readings, now_ms)
+        self._chain_hash, self._signed = stored.stand.chain_hash, stored.stand.signed
         self._spooled += len(samples)
-        if checkpoints:
+        if stored.checkpoints:
             self._signed_at = self._monotonic()
 
     def _write(self, data: bytes, *, is_durable: bool = True) -> None:
@@ -690,7 +688,3 @@ class Spool:
         self._tally.totals = totals
         with contextlib.suppress(OSError):
             self._tally.write(totals)
-
-
-def _batched(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
-    return (samples[start : start + size] for start in range(0, len(samples), size))

@@ -10,10 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors
+from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors, readable
 from pledgewatch_edge.spool_log import (
-    READ_TRIES,
-    UNREADABLE,
     Content,
     Frame,
     Run,
@@ -27,19 +25,6 @@ from pledgewatch_wire.reading import Reading
 
 _SEGMENTS_KEPT: Final = 3  # one for each lane (sending.py)
 _RUNS_KEPT: Final = 32
-
-
-def _read(path: Path) -> bytes:
-    """A file's bytes. Raises OSError; SpoolCorruptError where the disk cannot read it, twice: to try on would keep all
-    that lies beyond the place from the cloud, and the next opening saves what can be read."""
-    for _ in range(READ_TRIES):
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            if error.errno not in UNREADABLE:
-                raise
-            why = error.strerror
-    raise SpoolCorruptError(f"{path.name} cannot be read: {why}")
 
 
 class Readings(NamedTuple):
@@ -68,7 +53,7 @@ class Contents:
                 if known is not None and known[0] == as_it_was:
                     self._known[path] = known
                     return known[1].frames
-                data = _read(path)[: segment.end]  # beyond it may stand what was not to be
+                data = readable(path, Path.read_bytes)[: segment.end]  # beyond it may stand what was not to be
             except FileNotFoundError:
                 raise SpoolCorruptError(f"{path} is gone") from None
         content = content_of(data)

@@ -24,13 +24,11 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import TALLY_FILE, StateError, Tally, Totals, read_epoch, read_totals
-from pledgewatch_edge.spool import SPOOL_FOLDER, Limits, Spool
+from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_age import Ages
 from pledgewatch_edge.spool_ended import lives_in
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors
+from pledgewatch_edge.spool_errors import UNREADABLE, SpoolCorruptError, SpoolError, disk_errors, readable
 from pledgewatch_edge.spool_log import (
-    READ_TRIES,
-    UNREADABLE,
     Content,
     committed_in,
     content_of,
@@ -41,7 +39,9 @@ from pledgewatch_edge.spool_log import (
     segment_name,
     segments_in,
 )
-from pledgewatch_edge.spool_rescue import begin_life, finish, spool_of
+from pledgewatch_edge.spool_moving import PLANNED, go_on_moving
+from pledgewatch_edge.spool_places import MOVING_FOLDER, SPOOL_FOLDER, spool_of
+from pledgewatch_edge.spool_rescue import begin_life, finish
 from pledgewatch_edge.spool_segment import Segment, segment_of, segment_or_bare
 from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
@@ -71,6 +71,8 @@ def open_spool(
     refuses.
     """
     finish(folder)
+    go_on_moving(folder, device, key, limits.every_readings)
+    finish(folder)
     tally = _tally(folder)
     try:
         ages = Ages(limits.age_s, monotonic)
@@ -79,8 +81,14 @@ def open_spool(
         except SpoolCorruptError as error:
             found = None
             log.error("spool broken reason=%r", str(error))
+        totals = tally.totals
+        if not tally.is_readable:
+            found = None  # it may have known of higher numbers than the log has
+            epochs = [epoch for epoch, _, _ in segments_in(folder / SPOOL_FOLDER)]
+            totals = totals.unsure(max(epochs, default=0))
+            log.error("tally cannot be read: what was refused, thinned and broken before is not known any more")
         if found is None:
-            begin_life(folder, device, key, limits, monotonic, tally.totals)
+            begin_life(folder, device, key, limits, monotonic, totals)
             tally.close()
             tally = _tally(folder)
             ages = Ages(limits.age_s, monotonic)
@@ -112,7 +120,9 @@ def open_spool(
 def status(folder: Path) -> dict[str, int | str | None]:
     """How the spool stands, read from the disk only, also while an agent uses it. Raises SpoolError; SpoolCorruptError
     where a file of it is none."""
-    totals = read_totals(folder)
+    moving = folder / MOVING_FOLDER
+    with disk_errors(folder / TALLY_FILE):
+        totals = read_totals(moving / PLANNED if moving.exists() else folder)
     found: dict[str, int | str | None] = {
         "epoch": read_epoch(folder),
         "measured": totals.measured,
@@ -129,6 +139,8 @@ def status(folder: Path) -> dict[str, int | str | None]:
     }
     try:
         segments, signed, contiguous = _looked_at(spool_of(folder))
+        left = [path for _, _, path in segments_in(folder / SPOOL_FOLDER)] if spool_of(folder) == moving else []
+        left_bytes = sum(path.stat().st_size for path in left)
     except OSError as error:
         raise SpoolError(f"{error.filename}: {error.strerror}") from error
     if not segments:
@@ -137,13 +149,15 @@ def status(folder: Path) -> dict[str, int | str | None]:
     runs = [run for one in segments for run in one.runs if run[1] > contiguous]
     before = totals.measured_before if totals.epoch == epoch else totals.measured
     beyond = max(0, head_sequence - totals.head_sequence) if totals.epoch == epoch else 0
+    to_move = max(0, totals.head_sequence - head_sequence) if spool_of(folder) == moving else 0
+    measured = totals.measured if moving.exists() else before + head_sequence  # what is moved was measured before
     return found | {
         "refused": totals.settled(beyond).refused,
         "epoch": epoch,
-        "measured": before + head_sequence,
+        "measured": measured,
         "head_sequence": head_sequence,
-        "spooled": sum(last - max(first, contiguous + 1) + 1 for first, last in runs),
-        "spooled_bytes": sum(one.end for one in segments),
+        "spooled": sum(last - max(first, contiguous + 1) + 1 for first, last in runs) + to_move,
+        "spooled_bytes": sum(one.end for one in segments) + left_bytes,
         "committed_contiguous": contiguous,
         "signed_sequence": signed,
         "oldest_spooled": max(runs[0][0], contiguous + 1) if runs else None,
@@ -191,7 +205,7 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
         content = Content([], 0, is_holed=False)
         contiguous = torn = 0
         for path in paths:
-            segment, content = _read(path)
+            segment, content = readable(path, segment_of)
             if segments and segments[-1].turns and segment.last <= segments[-1].last:
                 path.unlink()  # it has become one with the one before
                 continue
@@ -224,19 +238,6 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
     except ValueError as error:
         raise SpoolCorruptError(str(error)) from None
     return _Found(segments, running, _signed_in(last, content), min(contiguous, last.last))
-
-
-def _read(path: Path) -> tuple[Segment, Content]:
-    """A segment. Raises SpoolCorruptError where the disk cannot read it, twice: what of it can be read is rescued. Any
-    other refusal of the disk may pass. Raises OSError."""
-    for _ in range(READ_TRIES):
-        try:
-            return segment_of(path)
-        except OSError as error:
-            if error.errno not in UNREADABLE:
-                raise
-            why = error.strerror
-    raise SpoolCorruptError(f"{path.name} cannot be read: {why}")
 
 
 def _new(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found:

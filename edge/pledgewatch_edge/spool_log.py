@@ -15,7 +15,6 @@ What is no longer needed goes by whole segments: nothing is written twice for th
 """
 
 import contextlib
-import errno
 import os
 import re
 import struct
@@ -25,6 +24,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pledgewatch_edge.spool_errors import UNREADABLE, tried
 from pledgewatch_wire.chain import HASH_BYTES, SIGNATURE_BYTES
 from pledgewatch_wire.codec import Checkpoint, Payload, PayloadError, Thinned, decode, encode
 from pledgewatch_wire.reading import Reading
@@ -33,9 +33,6 @@ FORMAT: Final = 3
 SEGMENT_READINGS: Final = 1_024
 SEGMENT_BYTES: Final = 65_536
 BODY_MAX_BYTES: Final = 512 * 1024
-UNREADABLE: Final = frozenset({errno.EIO, errno.ENODATA, errno.EILSEQ, errno.EUCLEAN})
-"""What a disk says of a place that it cannot read, by its driver and its file system."""
-READ_TRIES: Final = 2  # so that a disk that refuses once costs no readings; one that goes on does not stop the device
 _BLOCK_BYTES: Final = 4_096  # a page: the least that the kernel reads
 _MAGIC: Final = b"\xa5\x5a"
 _FRAME: Final = struct.Struct(">2sIIB")
@@ -58,6 +55,7 @@ class Kind(IntEnum):
     THINNED = 6  # what of this segment has been dropped
     ENDED = 7  # why no number of this epoch may be given any more
     LIFE = 12  # what became of a life that is over (spool_ended.py, in a file of its own)
+    MOVED = 13  # of which files of a broken log this segment was made (spool_moving.py)
     # Of what waits for a date (undated.py), in a file of its own:
     BOOT = 8  # of which start of the computer its moments are
     HANDED = 10  # which of them are about to be numbered or refused, and from which number on
@@ -122,12 +120,11 @@ def frame(kind: Kind, body: bytes) -> bytes:
 def read_around(path: Path) -> bytes:
     """A file's bytes, with zeros for those that the disk cannot read. Raises OSError where it cannot be opened, or
     refuses for another reason."""
-    for _ in range(READ_TRIES):
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            if error.errno not in UNREADABLE:
-                raise
+    try:
+        return tried(path.read_bytes)
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size

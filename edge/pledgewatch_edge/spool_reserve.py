@@ -4,19 +4,15 @@ state/spool.reserve      RESERVE_BYTES of nothing, given up for that and taken a
 """
 
 import contextlib
-import errno
+import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 RESERVE_FILE: Final = "spool.reserve"
 RESERVE_BYTES: Final = 131_072  # two segments
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def is_for_want_of_room(error: BaseException) -> bool:
-    """Whether a SpoolError says that the disk is full."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM
+_BLOCK_BYTES: Final = 4_096
 
 
 def room_doubt(folder: Path, max_mib: float) -> str:
@@ -31,6 +27,17 @@ def room_doubt(folder: Path, max_mib: float) -> str:
     if not whole_mib or 2 * max_mib <= whole_mib:
         return ""
     return f"max_mib = {max_mib:g} is more than half of the {whole_mib:.0f} MiB that {place} lies on: make it smaller"
+
+
+def room_in(folder: Path) -> float:
+    """How many bytes the file system of a folder has room for, as far as it says. Raises OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize if found.f_blocks else math.inf
+
+
+def room_taken(paths: Iterable[Path]) -> int:
+    """How many bytes files take, or would in copy, on a disk of blocks."""
+    return sum(-(-path.stat().st_size // _BLOCK_BYTES) * _BLOCK_BYTES + _BLOCK_BYTES for path in paths)
 
 
 class Reserve:
