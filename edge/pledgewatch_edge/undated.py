@@ -52,8 +52,8 @@ AT_ONCE: Final = 1_000
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # The place of the first, how many, urgent or not; then the mark of each (u64), then a payload. Of none, neither.
 _UNDATED: Final = struct.Struct(">IHB")
-# Epoch, number of the first; place in the file of the first, how many; how many were refused before. Then a byte for
-# each: whether it gets a number.
+# Epoch, number of the first; place in the file of the first, how many waited; how many were refused before. Then a byte
+# for each: whether it gets a number.
 _HANDED: Final = struct.Struct(">IQIIQ")
 _FRAME_READINGS: Final = 256
 _NOTHING: Final = Appended(0, 0)
@@ -193,9 +193,9 @@ class Undated:
             before = self._end
             first, refused = spool.head_sequence + 1, spool.refused_total
             with disk_errors(self._path):
-                said = _HANDED.pack(spool.epoch, first, place, len(samples), refused) + bytes(is_kept)
+                said = _HANDED.pack(spool.epoch, first, place, self._count, refused) + bytes(is_kept)
                 self._write(frame(Kind.HANDED, said))
-            nothing = frame(Kind.HANDED, _HANDED.pack(spool.epoch, first, place, 0, refused))
+            nothing = frame(Kind.HANDED, _HANDED.pack(spool.epoch, first, place, self._count, refused))
             return partial(self._take_back, before, self._end, nothing)
 
         return spool.append(samples, note)
@@ -358,6 +358,8 @@ def _marked_in(frames: Sequence[Frame]) -> list[Marked]:
     """The samples of a file, each at its place; _LOST where its frame is not there, or cannot be read."""
     found: list[Marked] = []
     for one in frames:
+        if one.kind == Kind.HANDED and len(one.body) >= _HANDED.size:
+            found += [_LOST] * (_HANDED.unpack_from(one.body)[3] - len(found))
         if one.kind != Kind.UNDATED:
             continue
         with contextlib.suppress(PayloadError, struct.error):
