@@ -1,5 +1,6 @@
 """A disk that is full before the spool's own bound is reached: old readings are thinned, and alarms are stored."""
 
+import asyncio
 import errno
 import os
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from edge_support import configuration, new_spool, sample
+from edge_support import configuration, new_spool, sample, until
 from test_edge_spool_bounds import assert_declared_truly, fill, measured
 from test_edge_undated import NOW_MS, Machine
 
@@ -16,9 +17,11 @@ from pledgewatch_edge import spool as spool_module
 from pledgewatch_edge import spool_segment, spool_thinning
 from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.__main__ import main
+from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool import FULL_FOR_S, Limits, Spool
 from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.spool_reserve import RESERVE_BYTES, RESERVE_FILE
+from pledgewatch_wire.reading import Channel, Clock
 
 LIMITS = Limits(2**26, 60, 1e9)
 
@@ -125,6 +128,49 @@ def test_what_waited_for_its_date_is_numbered_on_a_full_disk(tmp_path: Path, ful
         assert handed is not None
         assert (handed.appended.accepted, handed.appended.refused) == (500, 0)
         assert (spool.head_sequence, spool.thinned_total > 0) == (15_500, True)
+
+
+async def test_what_waits_for_its_date_has_old_readings_thinned_for_it(tmp_path: Path, full: SmallDisk) -> None:
+    """Else it would wait in memory, and all that is newer behind it."""
+    machine = Machine()
+    with new_spool(tmp_path, LIMITS) as spool:
+        fill(spool, 15_000, at_once=200)
+        undated = machine.undated(tmp_path)
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=undated)
+        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            await recorder.put(machine.marked(1).sample)
+            await until(lambda: undated.count == 2, "it, and that readings were thinned for it, to wait on the disk")
+            machine.clock.set_by_fix(NOW_MS)
+            await recorder.put(sample(2))
+            await until(lambda: spool.head_sequence == 15_003, "all of it to be numbered")
+            await recorder.finish()
+        first, told, second = spool.read(15_000, 9)
+        assert (first.cells[1].value, second.cells[1].value) == (1, 2)
+        assert (told.clock, first.clock) == (Clock.BACKDATED, Clock.BACKDATED)
+        said, uncertain = told.cells
+        assert (said.channel, uncertain.channel) == (Channel.THINNED_READINGS, Channel.CLOCK_UNCERTAINTY_MS)
+        assert 0 < said.value <= spool.thinned_total
+        assert spool.refused_total == 0
+        assert_declared_truly(spool, tmp_path)
+
+
+async def test_where_nothing_can_be_thinned_what_has_no_date_waits_in_memory(tmp_path: Path, full: SmallDisk) -> None:
+    machine = Machine()
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append([sample(1)])
+        undated = machine.undated(tmp_path)
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=undated)
+        full.bytes_max = 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            await recorder.put(machine.marked(2).sample)
+            await until(lambda: recorder._disk.is_lost, "the disk to refuse it")
+            full.bytes_max = 500_000
+            await until(lambda: undated.count == 1, "it to be stored")
+            await recorder.finish()
+        assert (spool.head_sequence, spool.refused_total, spool.thinned_total) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(("whole_mib", "is_small"), [(127, True), (128, False), (0, False)])

@@ -26,7 +26,7 @@ from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool import Appended, Spool
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool_errors import SpoolError, is_for_want_of_room
 from pledgewatch_edge.undated import Marked, Undated
 from pledgewatch_wire.reading import Cell, Channel, Clock
 
@@ -246,15 +246,33 @@ class Recorder:
         self._beyond.after(samples, limits, places, all_of_them=not appended.refused)
         return appended
 
-    def _keep_in_undated(self, undated: Undated, marked: Sequence[Marked], places: Sequence[int]) -> int:
-        """Store samples without a date, and what they say of limits; how many were left out. Raises SpoolError."""
+    def _keep_in_undated(self, undated: Undated, marked: Sequence[Marked], places: Sequence[int]) -> tuple[int, int]:
+        """Store samples without a date, and what they say of limits; how many were left out, and how many readings were
+        thinned for them. Raises SpoolError."""
         if self._beyond is None:
-            return undated.keep(marked)
+            return self._kept(undated, marked)
         samples, limits = [one.sample for one in marked], self._sampler.limits
         self._beyond.before(samples, limits)
-        refused = undated.keep(marked)
+        refused, thinned = self._kept(undated, marked)
         self._beyond.waits(samples, limits, places, all_of_them=not refused)
-        return refused
+        return refused, thinned
+
+    def _kept(self, undated: Undated, marked: Sequence[Marked]) -> tuple[int, int]:
+        """Store samples without a date. On a disk that is full old readings go for them, as for any other."""
+        left_out = 0
+
+        def keep(_: Sequence[bool]) -> Callable[[], None]:
+            nonlocal left_out
+            left_out = undated.keep(marked)
+            return lambda: None
+
+        try:
+            return undated.keep(marked), 0
+        except SpoolError as error:
+            if not is_for_want_of_room(error):
+                raise
+        thinned = self._spool.append((), keep).thinned
+        return left_out, thinned
 
     async def _hand_over(self) -> None:
         """Number what waited for its date, where it need not wait any longer. Raises SpoolError."""
@@ -274,9 +292,12 @@ class Recorder:
         marked, places = _parted((one, place) for place, one in self._waiting if isinstance(one, Marked))
         if self._undated is None or not marked:
             return
-        self._spool.refuse(await asyncio.to_thread(self._keep_in_undated, self._undated, marked, places))
+        refused, thinned = await asyncio.to_thread(self._keep_in_undated, self._undated, marked, places)
+        self._spool.refuse(refused)
         self._waiting = [waiting for waiting in self._waiting if isinstance(waiting.one, Sample)]
         self._disk.back()
+        if thinned:
+            self._say_thinned(thinned, marked[-1])
         await self._hand_over()
 
     def _say(self, appended: Appended, newest: Sample) -> None:
@@ -285,10 +306,7 @@ class Recorder:
         self.news.set()
         self._disk.back()
         if appended.thinned:
-            log.warning("spool thinned dropped=%d ever=%d", appended.thinned, self._spool.thinned_total)
-            # That readings were dropped is a reading too: numbered, chained, signed, and never dropped itself.
-            told = Cell(Channel.THINNED_READINGS, self._spool.thinned_total)
-            self._keep(Sample(newest.measured_at_ms, newest.clock, (told,), is_urgent=True))
+            self._say_thinned(appended.thinned, newest)
         if appended.refused:
             self._room.lost(
                 "the newest readings are refused and counted: the spool is full, or no payload can hold them"
@@ -296,6 +314,13 @@ class Recorder:
         else:
             self._room.back()
         self._on_append()
+
+    def _say_thinned(self, dropped: int, newest: Sample | Marked) -> None:
+        """That readings were dropped is a reading too: numbered, chained, signed, and never dropped itself."""
+        log.warning("spool thinned dropped=%d ever=%d", dropped, self._spool.thinned_total)
+        sample = newest.sample if isinstance(newest, Marked) else newest
+        told = sample._replace(cells=(Cell(Channel.THINNED_READINGS, self._spool.thinned_total),), is_urgent=True)
+        self._keep(Marked(told, newest.marked_at) if isinstance(newest, Marked) else told)
 
 
 def _parted(pairs: Iterable[tuple[_One, int]]) -> tuple[list[_One], list[int]]:
