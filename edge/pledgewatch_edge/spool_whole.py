@@ -124,6 +124,7 @@ def whole(spool: Path, device: str, hearer: Hearer = NOBODY) -> Iterator[Sample]
     numbers that are among them, or need not be."""
     for unit in units(spool, device, hearer):
         yield from unit.samples
+        unit.samples.clear()  # so that it does not lie in memory while the next segment is read
 
 
 def units(spool: Path, device: str, hearer: Hearer = NOBODY) -> Iterator[Unit]:
