@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from edge_support import new_spool
 from test_edge_spool_bounds import ROUNDS
-from test_edge_undated import NOW_MS, Machine, numbers
+from test_edge_undated import NOW_MS, Machine
 
 from pledgewatch_edge.spool_log import Kind, content_of
 from pledgewatch_edge.undated import _UNDATED, UNDATED_FILE, _note_of
+from pledgewatch_wire.reading import Reading
 
 WRITER = """
 import os, random, signal, sys
@@ -85,6 +86,13 @@ def killed(folder: Path, at_once: int, batches: int) -> int:
     return int(lines[-1])
 
 
+def told_in(folder: Path) -> dict[int, Reading]:
+    """What the log of a state folder holds, which stays as it is."""
+    shutil.copytree(folder, folder.with_suffix(".read"))
+    with new_spool(folder.with_suffix(".read")) as spool:
+        return {one.sequence: one for one in spool.read(0, 10_000)}
+
+
 def test_undated_torn_and_zeroed_loses_what_was_hit_and_tells_nothing_else(tmp_path: Path) -> None:
     """What lies outside of the damage is numbered once; what lies in it is counted, where anything tells of it; and
     nothing is made up. Only where the word is hit that some were handed over may these be there twice: told twice is
@@ -93,12 +101,12 @@ def test_undated_torn_and_zeroed_loses_what_was_hit_and_tells_nothing_else(tmp_p
     for name, (at_once, batches) in enumerate(((40, 0), (40, 3), (1_000, 1))):
         folder = tmp_path / str(name)
         count = killed(folder, at_once, batches)
-        states.append((folder, count, (folder / UNDATED_FILE).read_bytes()))
+        data = (folder / UNDATED_FILE).read_bytes()
+        states.append((folder, count, data, parts_of(data), told_in(folder)))
     dice = random.Random(20_261_128)
     lost_ever = twice_ever = 0
     for number in range(ROUNDS):
-        origin, count, data = states[number % len(states)]
-        parts = parts_of(data)
+        origin, count, data, parts, before = states[number % len(states)]
         spoilt = tmp_path / "spoilt"
         shutil.copytree(origin, spoilt)
         place, is_cut = dice.randrange(len(data)), dice.random() < 0.5
@@ -108,12 +116,12 @@ def test_undated_torn_and_zeroed_loses_what_was_hit_and_tells_nothing_else(tmp_p
         machine = Machine()
         machine.clock.set_by_fix(NOW_MS)
         with new_spool(spoilt) as spool:
-            before = {one.sequence: one for one in spool.read(0, 10_000)}
             undated = machine.undated(spoilt, boot="second")
             while undated.is_due():
                 undated.hand_over(spool)
             after = {one.sequence: one for one in spool.read(0, 10_000)}
-            found, refused = sorted(one for one in numbers(spool) if one < 100_000), spool.refused_total
+            refused = spool.refused_total
+        found = sorted(one.cells[1].value for one in after.values() if one.cells[1].value < 100_000)
         assert before.items() <= after.items(), f"round {number}: a number was given again"
         assert set(found) <= set(range(1, count + 1)), f"round {number}: something was made up"
         harmed = {one + 1 for part in hit if part.kind == Kind.UNDATED for one in part.places}
