@@ -41,6 +41,10 @@ class SmallDisk:
 
         patch.setattr(os, "posix_fallocate", bounded)
 
+    def fill(self) -> None:
+        """It has no room for anything more."""
+        self.bytes_max = sum(one.stat().st_size for one in self._folder.rglob("*") if one.is_file())
+
     def _bounded(self, do: Callable[..., None]) -> Callable[..., None]:
         def write(descriptor: int, data: bytes, at: int) -> None:
             self._require(len(data))
@@ -86,7 +90,7 @@ def test_a_disk_that_is_full_is_a_bound(tmp_path: Path, full: SmallDisk) -> None
 def test_what_others_have_filled_is_thinned_with_the_room_that_is_kept(tmp_path: Path, full: SmallDisk) -> None:
     with new_spool(tmp_path, LIMITS) as spool:
         fill(spool, 15_000, at_once=200)
-        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        full.fill()
         stored(spool, lambda: [sample(1)._replace(is_urgent=True)])
         assert spool.thinned_total > 0
         stored(spool, lambda: [sample(2)._replace(is_urgent=True)])
@@ -123,7 +127,7 @@ def test_what_waited_for_its_date_is_numbered_on_a_full_disk(tmp_path: Path, ful
     machine.clock.set_by_fix(NOW_MS)
     with new_spool(tmp_path, LIMITS) as spool:
         fill(spool, 15_000, at_once=200)
-        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        full.fill()
         handed = undated.hand_over(spool)
         assert handed is not None
         assert (handed.appended.accepted, handed.appended.refused) == (500, 0)
@@ -137,7 +141,7 @@ async def test_what_waits_for_its_date_has_old_readings_thinned_for_it(tmp_path:
         fill(spool, 15_000, at_once=200)
         undated = machine.undated(tmp_path)
         recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=undated)
-        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        full.fill()
         async with asyncio.TaskGroup() as group:
             group.create_task(recorder.run())
             await recorder.put(machine.marked(1).sample)
