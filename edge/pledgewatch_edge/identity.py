@@ -22,6 +22,7 @@ What lets the device into the broker is beside them (tls_identity.py).
 import contextlib
 import fcntl
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -147,7 +148,8 @@ def sole_use(folder: Path) -> Iterator[None]:
         raise StateError(text) from None
     with os.fdopen(descriptor, "r+b") as file:
         with contextlib.suppress(PermissionError):  # it is another user's, who has let us
-            os.fchmod(file.fileno(), 0o600)
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:  # else each start would write to the card
+                os.fchmod(descriptor, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
