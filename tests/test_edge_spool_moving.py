@@ -162,6 +162,7 @@ def test_with_room_for_a_segment_all_is_moved_and_only_what_is_broken_stays(
         assert used(state) <= size + SEGMENT_ROOM
         assert sum(written) < (1 if is_told else 2) * size, "it is not tried where it has no room"
     assert [one.read_bytes() for one in state.glob("spool.broken-*/*.log")] == [data]
+    assert identity.read_epoch(state) == 3, "else the next life would have the same"
     with new_spool(state) as spool:
         assert (spool.epoch, spool.head_sequence) == (3, len(left) + 102)
 
@@ -171,6 +172,35 @@ def test_the_room_that_is_kept_for_thinning_is_given_up_for_it(state: Path, monk
     with room_for(SEGMENT_ROOM - RESERVE_BYTES, state, monkeypatch), new_spool(state) as spool:
         assert (spool.epoch, spool.spooled) == (3, COUNT)
     assert not (state / RESERVE_FILE).exists()
+
+
+def test_a_segment_is_on_the_disk_with_its_name_before_its_old_one_goes(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_room(monkeypatch)
+    done: list[str] = []
+    flush, replace, unlink = identity.flush_folder, Path.replace, Path.unlink
+
+    def flushed(folder: Path) -> None:
+        done.append(f"flush {folder.name}")
+        flush(folder)
+
+    def replaced(path: Path, target: Path) -> Path:
+        done.append(f"put in {target.parent.name}")
+        return replace(path, target)
+
+    def unlinked(path: Path, *, missing_ok: bool = False) -> None:
+        if path.parent.name == "spool" and path.suffix == ".log":
+            done.append("remove")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(spool_moving, "flush_folder", flushed)
+    monkeypatch.setattr(Path, "replace", replaced)
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    new_spool(state).close()
+    moved = [what for what in done if what in {"put in spool.moving", "flush spool.moving", "remove"}]
+    each = COUNT // SEGMENT_READINGS
+    assert moved[: 3 * each] == ["put in spool.moving", "flush spool.moving", "remove"] * each
 
 
 @pytest.fixture(scope="module")
