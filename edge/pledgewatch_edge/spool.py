@@ -61,7 +61,7 @@ from pledgewatch_edge.spool_log import (
     thinned_in,
     write_durably,
 )
-from pledgewatch_edge.spool_marks import OwnMarks
+from pledgewatch_edge.spool_marks import OwnMarks, with_word
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_edge.spool_reserve import Reserve
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
@@ -440,7 +440,7 @@ class Spool:
             if committed.epoch != self.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {self.epoch}")
             ours = self._marks_of(committed)
-            known, unmarked = self._with_word(committed, ours)
+            known, unmarked = with_word(self._committed, self.head_sequence, committed, ours)
             if unmarked:
                 return Forgotten(0, unmarked)
             self._require_ours(committed, ours)
@@ -481,23 +481,6 @@ class Spool:
             self._marks.at(self._segments, committed.contiguous, of_chain=True),
             *(self._marks.at(self._segments, last, of_chain=False) for last in lasts),
         ]
-
-    def _with_word(self, committed: Committed, ours: Sequence[bytes]) -> tuple[Marks, str]:
-        """What is committed by a word, and what it says without a mark though it is new; empty where nothing."""
-        known, head = self._committed, self.head_sequence
-        if committed.contiguous > head and not committed.chain_mark:
-            return known, f"it says without a mark that everything up to {committed.contiguous} is committed"
-        ranges = ((1, committed.contiguous), *committed.ranges)
-        marks = (committed.chain_mark, *committed.range_marks, *(b"" for _ in ranges))
-        taken: list[tuple[int, int]] = []
-        for (first, last), mark, our in zip(ranges, marks, ours, strict=False):
-            if not 1 <= first <= last <= head:
-                continue
-            if not mark and not known.add_all(taken).covers(first, last):
-                return known, f"it says without a mark that {first} to {last} are committed"
-            if our:  # without ours it is of a reading that was dropped, or is known already
-                taken.append((first, last))
-        return known.add_all(taken), ""
 
     def _require_ours(self, committed: Committed, ours: Sequence[bytes]) -> None:
         """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""

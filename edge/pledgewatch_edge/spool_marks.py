@@ -12,6 +12,8 @@ from pledgewatch_edge.spool_contents import Contents
 from pledgewatch_edge.spool_log import thinned_in
 from pledgewatch_edge.spool_segment import Segment
 from pledgewatch_wire import chain
+from pledgewatch_wire.codec import Committed
+from pledgewatch_wire.marks import Marks
 
 MARKS_KEPT: Final = 4_096
 
@@ -58,3 +60,21 @@ class OwnMarks:
                 if reading.sequence == sequence:
                     return chain.mark(running)
         return b""
+
+
+def with_word(known: Marks, head: int, committed: Committed, ours: Sequence[bytes]) -> tuple[Marks, str]:
+    """What is committed by a word beside what was, of the numbers up to `head`, and what it says without a mark though
+    it is new; empty where nothing. `ours` are our marks of what it says."""
+    if committed.contiguous > head and not committed.chain_mark:
+        return known, f"it says without a mark that everything up to {committed.contiguous} is committed"
+    ranges = ((1, committed.contiguous), *committed.ranges)
+    marks = (committed.chain_mark, *committed.range_marks, *(b"" for _ in ranges))
+    taken: list[tuple[int, int]] = []
+    for (first, last), mark, our in zip(ranges, marks, ours, strict=False):
+        if not 1 <= first <= last <= head:
+            continue
+        if not mark and not known.add_all(taken).covers(first, last):
+            return known, f"it says without a mark that {first} to {last} are committed"
+        if our:  # without ours it is of a reading that was dropped, or is known already
+            taken.append((first, last))
+    return known.add_all(taken), ""
