@@ -167,11 +167,30 @@ def test_with_room_for_a_segment_all_is_moved_and_only_what_is_broken_stays(
         assert (spool.epoch, spool.head_sequence) == (3, len(left) + 102)
 
 
-def test_the_room_that_is_kept_for_thinning_is_given_up_for_it(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("is_told", "room"), [(True, SEGMENT_ROOM - RESERVE_BYTES), (False, 0)], ids=["told", "quota"])
+def test_the_room_that_is_kept_for_thinning_is_given_up_for_it(
+    state: Path, monkeypatch: pytest.MonkeyPatch, room: int, *, is_told: bool
+) -> None:
     assert (state / RESERVE_FILE).stat().st_size == RESERVE_BYTES
-    with room_for(SEGMENT_ROOM - RESERVE_BYTES, state, monkeypatch), new_spool(state) as spool:
+    with room_for(room, state, monkeypatch, is_told=is_told), new_spool(state) as spool:
         assert (spool.epoch, spool.spooled) == (3, COUNT)
     assert not (state / RESERVE_FILE).exists()
+
+
+def test_what_stays_as_evidence_of_it_goes_where_the_rest_has_no_room_else(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / RESERVE_FILE).unlink()
+    logs = sorted((state / "spool").glob("*.log"))
+    for path in logs[2:8]:
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size // 2)
+            file.write(b"\xff\xff")
+    with room_for(125_000, state, monkeypatch), new_spool(state) as spool:
+        assert (spool.epoch, spool.measured_total, spool.spooled) == (3, COUNT, COUNT - spool.broken_total)
+        assert 6 <= spool.broken_total < 6 * SEGMENT_READINGS
+        assert len(set(numbers(spool))) == spool.spooled
+    assert len(list(state.glob("spool.broken-*/*.log"))) < 6
 
 
 def test_a_segment_is_on_the_disk_with_its_name_before_its_old_one_goes(

@@ -169,7 +169,7 @@ def _put_segment(folder: Path, head: Head, data: bytes, at: _At, spare: Sequence
             fresh.replace(path)
             flush_folder(path.parent)
 
-    with_room(folder, len(whole_data) + _SMALL_BYTES, put, spare)
+    with_room(folder, len(whole_data) + _SMALL_BYTES, put, [one for one in spare if one.exists()])
 
 
 def _removed(unit: Unit) -> list[Path]:
