@@ -1,5 +1,6 @@
 """How complete a device's readings are, by what is here and what the device says it has."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import paho.mqtt.client as paho
 import pytest
 from brokers import started
 from builders import NOON_MS, Device, book_document, temperature
+from hypothesis import given
+from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 from station import Station, opened
 
@@ -22,7 +25,7 @@ from pledgewatch_wire.marks import Marks
 
 NOT_SAID = "the device has not said what it holds"
 END_UNKNOWN = "how far an epoch that has ended went is not known"
-MAY_HAVE_COME = "some of what a broken spool has lost may have come before"
+MAY_HAVE_COME = "some of what a broken spool has lost or thinned may have come before"
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -191,6 +194,21 @@ def test_how_far_an_epoch_is_known_to_have_gone_is_remembered_when_the_next_begi
             said(1, 1_200, 300),
             "received 6,361 of 6,561, thinned 0, lost 200",
         ),
+        # Of 11,000 that were thinned and 1,000 that were saved 2,000 had come, with declarations of 1,800.
+        (
+            epoch(2_000, thinned=1_800),
+            Ended(1, 12_000, 1_000, 0, 11_000),
+            None,
+            f"received 5,561 of 5,561, thinned 10,800; {MAY_HAVE_COME}",
+        ),
+        # The journal came from an older copy: what the device had let go is lost, whatever it saved.
+        (epoch(500), Ended(1, 7_000, 5_000, 0, 1_000), None, "received 5,861 of 6,361, thinned 1,000, lost 500"),
+        (
+            epoch(500, ((6_901, 7_000),)),
+            Ended(1, 7_000, 6_000, 0, 0),
+            None,
+            "received 5,961 of 6,461, thinned 0, lost 500",
+        ),
         # It is lost at the least what the device took to be here, and is not.
         (epoch(900), Ended(1, 1_000, 0, 0, 0), None, "received 6,261 of 6,361, thinned 0, lost 100"),
     ],
@@ -201,6 +219,30 @@ def test_what_a_device_tells_of_an_epoch_that_is_over_closes_it(
     epochs = {2: epoch(5_361)._replace(ended=(told,))} | ({1: before} if before else {})
     ends = {1: heard} if heard else {}
     assert completeness(epochs, said(2, 5_361, 0), ends).words == words
+
+
+@given(
+    fates=st.lists(st.tuples(st.sampled_from(["saved", "lost", "thinned"]), st.booleans()), max_size=12),
+    committed=st.lists(st.booleans(), max_size=6),
+)
+def test_what_is_said_of_an_ended_epoch_is_within_what_may_be_and_sure_only_where_that_is_one(
+    fates: list[tuple[str, bool]], committed: list[bool]
+) -> None:
+    """`committed`: which of the numbers that the device knew to be committed are here; a journal that came from an
+    older copy lacks some. `fates`: what became of the others, and which of them are here."""
+    count = Counter(fate for fate, _ in fates)
+    here = [*committed, *(is_here for _, is_here in fates)]
+    told = Ended(1, len(here), count["saved"], count["lost"], count["thinned"])
+    gone = Counter(fate for fate, is_here in fates if not is_here) + Counter(lost=committed.count(False))
+    marks = Marks().add_all((place + 1, place + 1) for place, is_here in enumerate(here) if is_here)
+    epochs = {1: EpochState(marks, bytes(32)), 2: epoch(50)._replace(ended=(told,))}
+    found = completeness(epochs, said(2, 50, 0))
+    assert found.lost_at_least <= gone["lost"] <= found.missing
+    assert found.thinned <= gone["thinned"]
+    if found.unsure is None:
+        assert (found.lost, found.thinned) == (gone["lost"], gone["thinned"])
+    elif not any(is_here for _, is_here in fates):
+        pytest.fail("all was told")
 
 
 def test_each_ended_epoch_is_to_be_told_of() -> None:

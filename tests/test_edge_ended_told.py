@@ -11,6 +11,7 @@ from test_thinning import Cloud, payloads_of, thinned_spool
 
 from pledgewatch_cloud.api.completeness import Completeness, completeness
 from pledgewatch_cloud.decide.admission import EpochState, committed_of
+from pledgewatch_edge.identity import raise_epoch
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_ended import ENDED_FILE, LIVES_KEPT, lives_in
 from pledgewatch_edge.spool_log import content_of
@@ -97,6 +98,39 @@ def test_lost_0_is_said_of_nothing_that_a_broken_spool_has_lost(
         assert told.lost == lost > 0
     with new_spool(tmp_path, limits) as spool:
         assert not spool.tell_refused(), "nor at the next start"
+
+
+@pytest.mark.parametrize("is_word_heard", [True, False])
+def test_what_was_saved_of_a_thinned_backlog_that_was_on_its_way_is_not_thinned(
+    tmp_path: Path, *, is_word_heard: bool
+) -> None:
+    spool, book = thinned_spool(tmp_path)
+    cloud = Cloud(book)
+    for place, payload in enumerate(payloads_of(spool)):
+        assert not cloud.take(payload).refused
+        if place > 100 and payload.thinned:  # else what has come beyond it is saved as well
+            break
+    with spool:
+        before, thinned = status_of(spool), spool.thinned_total
+        known = cloud.devices[DEVICE, 1]
+        assert isinstance(known, EpochState)
+        assert 500 < known.thinned < thinned - 500
+        if is_word_heard:
+            spool.forget(committed_of(1, known))
+    raise_epoch(tmp_path, 1)
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1))
+        spool.tell_refused()
+        [told] = told_by(spool)
+        assert told.committed == (known.marks.contiguous if is_word_heard else 0)
+        linked(cloud, spool)
+        found = said_of(cloud, spool, before)
+        assert (found.lost_at_least, found.spooled) == (0, 0)
+        if is_word_heard:
+            assert (found.lost, found.unsure, found.thinned) == (0, None, thinned)
+        else:
+            assert found.unsure == "broken"
+            assert thinned - 200 < found.thinned <= thinned, "at the least"
 
 
 def test_what_one_life_could_not_tell_any_more_the_next_one_tells(tmp_path: Path) -> None:

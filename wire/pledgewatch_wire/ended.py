@@ -29,6 +29,11 @@ class Ended(NamedTuple):
     lost: int
     thinned: int
 
+    @property
+    def committed(self) -> int:
+        """Up to where the device knew all to be committed: what became of each number beyond that it tells."""
+        return self.head_sequence - self.saved - self.lost - self.thinned
+
 
 def ended_cells(ended: Ended) -> tuple[Cell, ...]:
     """It as the cells of a reading."""

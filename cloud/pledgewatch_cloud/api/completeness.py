@@ -6,8 +6,13 @@ has dropped without our having been told. What is missing beyond that is lost.
 Of an epoch that has ended the device tells in the next one, in a reading that is in the journal, how far it went and
 how many of its numbers were saved under new ones, were lost, or were thinned. Until that has come nothing says that
 nothing more was lost: what the device said of it while it lasted, which the store keeps (decision 0032), is as old as
-the connection, and so the least. Of what was saved, lost or thinned the device counts also what we had heard and it did
-not know of; so where we have some of it, and some was lost, there is a least and a most.
+the connection, and so the least. It tells of each number beyond those that it knew to be committed: of one of those
+that is not here nothing is anywhere, as where the journal came from an older copy. Of what was saved, lost or thinned
+it counts also what we had heard and it did not know of; so where we have some of it, and some was lost or thinned,
+there is a least and a most of either.
+
+What is lost are numbers. Of an epoch whose spool was saved from one before, and broke in its turn, a reading may be
+among them that had come under its number of before.
 
 What the device could not keep got no number, so nothing of it is missing: it tells how many those were, with its status
 and as a reading that is in the journal. They are lost. The count goes on over epochs; where it falls, the device's card
@@ -39,12 +44,13 @@ class Unsure(StrEnum):
 _WHY = {
     Unsure.NOT_SAID: "the device has not said what it holds",
     Unsure.ENDED_EPOCH: "how far an epoch that has ended went is not known",
-    Unsure.BROKEN: "some of what a broken spool has lost may have come before",
+    Unsure.BROKEN: "some of what a broken spool has lost or thinned may have come before",
 }
 
 
 class Completeness(NamedTuple):
-    """Counts of a device's readings over all epochs. `lost` is at the least where it is not known: `unsure` says why.
+    """Counts of a device's readings over all epochs. `lost` and `thinned` are at the least where that is not known:
+    `unsure` says why.
     `refused` of them are lost because the device could not keep them. `spooled` None: the device has not said what it
     has."""
 
@@ -84,11 +90,12 @@ class Completeness(NamedTuple):
 
 
 class _Fate(NamedTuple):
-    """What became of the readings of an epoch that are not here: how many are with the device, how many it dropped, and
-    how many are lost, at the least and at the most."""
+    """What became of the readings of an epoch that are not here: how many are with the device, and how many it dropped
+    and how many are lost, at the least and at the most."""
 
     spooled: int
     dropped: int
+    dropped_at_most: int
     lost_at_least: int
     lost_at_most: int
 
@@ -111,12 +118,13 @@ def completeness(
         )
         for epoch in {*epochs, *words, *reports}
     }
-    spooled, dropped, low, high = (sum(column) for column in zip(*fates.values(), strict=True)) if fates else (0,) * 4
+    sums = (sum(column) for column in zip(*fates.values(), strict=True)) if fates else (0,) * 5
+    spooled, dropped, dropped_high, low, high = sums
     missing = spooled + high
     refused = _refused(epochs, words)
     if said is None:
         return Completeness(received, thinned + dropped, low + refused, None, missing, Unsure.NOT_SAID, refused)
-    unsure = None if low == high else Unsure.BROKEN
+    unsure = None if low == high and dropped == dropped_high else Unsure.BROKEN
     if any(epoch not in reports for epoch in fates if epoch != newest):
         unsure = Unsure.ENDED_EPOCH
     return Completeness(received, thinned + dropped, low + refused, spooled, missing, unsure, refused)
@@ -133,15 +141,20 @@ def _fate(marks: Marks, word: Status | None, told: Ended | None, *, is_newest: b
         spooled = unsaid + min(gap - unsaid, word.spooled_readings if word else 0)
         dropped = min(gap - spooled, word.dropped_readings) if word else 0
         lost = gap - spooled - dropped
-        return _Fate(spooled, dropped, lost, lost)
+        return _Fate(spooled, dropped, dropped, lost, lost)
     if told is None:
         dropped = min(gap, word.dropped_readings) if word else 0
-        return _Fate(0, dropped, gap - dropped, gap - dropped)
-    missing = told.head_sequence - marks.total_up_to(told.head_sequence)
-    beyond = gap - missing  # what it gave a number and knew nothing of afterwards
-    at_least = max(0, missing - told.saved - told.thinned)
-    at_most = max(at_least, min(missing, told.lost))
-    return _Fate(0, min(missing - at_most, told.thinned), at_least + beyond, at_most + beyond)
+        return _Fate(0, dropped, dropped, gap - dropped, gap - dropped)
+    here = marks.total_up_to(told.committed)
+    missing = told.head_sequence - told.committed - (marks.total_up_to(told.head_sequence) - here)
+    untold = gap - missing  # what it took to be here, and what it gave a number and knew nothing of afterwards
+    return _Fate(
+        0,
+        max(0, missing - told.saved - told.lost),
+        min(missing, told.thinned),
+        max(0, missing - told.saved - told.thinned) + untold,
+        min(missing, told.lost) + untold,
+    )
 
 
 def _refused(epochs: Mapping[int, EpochState], words: Mapping[int, Status]) -> int:

@@ -37,8 +37,8 @@ async def list_devices(
     that was measured and not thinned. What the device could not keep is lost: `refused` says how much of `lost` that
     is, at the least. `lost` is null where it is not known, and `unsure` says why then: `not_said` (the device has said
     nothing yet; `spooled` is null too), `ended_epoch` (of an epoch that has ended the device has not told yet how far
-    it went) or `broken` (of what a broken spool has lost some may be here); `lost_at_least` is what is lost whatever
-    that was.
+    it went) or `broken` (of what a broken spool has lost or thinned some may be here: `thinned` is the least then too);
+    `lost_at_least` is what is lost whatever that was.
     `heard_ms` is when its newest reading was measured, `sources` how the device
     (`channel` null) and its sensors are heard; both may be a second old. `battery_mv` is the newest that the asset's
     devices have said, where `battery` asks for it: of at most 1,000 devices to a page.

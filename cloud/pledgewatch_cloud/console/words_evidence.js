@@ -101,7 +101,7 @@ no_gap_seen|no gap seen|未见缺失
 refused_count|of these refused by the device|其中设备未能保存
 unsure_not_said|the device has not said what it holds|设备未自报其存量
 unsure_ended_epoch|how far an ended epoch went is not known|已结束纪元的末尾未知
-unsure_broken|some of what a broken spool has lost may have come before|损坏存量中丢失的读数，部分可能此前已到
+unsure_broken|some of what a broken spool has lost or thinned may have come before|损坏存量中丢失或精简的读数，部分可能此前已到
 still_spooled|still with the device|仍在设备中
 timeline|Timeline|时间线
 not_met|Not met|未达成
