@@ -431,7 +431,7 @@ def test_what_is_new_needs_its_mark(tmp_path: Path, word: Committed, readings: i
             range_marks=tuple(leaf_20 if one == LEAF_20 else one for one in word.range_marks),
         )
         said = f"it says without a mark that {unmarked} committed" if unmarked else None
-        assert spool.forget(word) == (readings, said)
+        assert spool.forget(word) == (readings, said, None)
         assert (spool.spooled, spool.committed.contiguous, spool.epoch) == (18 - readings, 12, 1)
 
 

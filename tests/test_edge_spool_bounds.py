@@ -228,7 +228,7 @@ def test_a_word_about_what_was_dropped_is_not_believed_before_the_cloud_has_hear
             Committed(1, gone, (), b"\xee" * 8),
             Committed(1, 0, ((second.first, also_gone),), b"", (b"\xee" * 8,)),
         ):
-            assert spool.forget(foreign) == (0, None)
+            assert spool.forget(foreign) == (0, None, None)
             assert (spool.spooled, spool.committed.total) == (before, 0)
         # The hash before what was dropped is known, and so are marks of what stays; all is once the stretch is told.
         running = chain.extend(chain.genesis(DEVICE, 1), chain.leaf(spool.read(0, 1)[0]))

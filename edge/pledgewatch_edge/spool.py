@@ -58,10 +58,12 @@ from pledgewatch_edge.spool_log import (
     frame,
     late_frame,
     late_of,
+    put_back_frame,
     thinned_in,
     write_durably,
 )
 from pledgewatch_edge.spool_marks import OwnMarks, with_word
+from pledgewatch_edge.spool_put_back import PutBack, counter_put_back
 from pledgewatch_edge.spool_refusals import Refusals
 from pledgewatch_edge.spool_reserve import Reserve
 from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
@@ -99,10 +101,12 @@ class Appended(NamedTuple):
 
 
 class Forgotten(NamedTuple):
-    """What a `committed` did: how many readings left the spool; `ignored` says why it was not believed, else None."""
+    """What a `committed` did: how many readings left the spool; `ignored` says why it was not believed, else None.
+    `again`: first and last of what the cloud has no more, and is here (spool_put_back.py)."""
 
     readings: int
     ignored: str | None = None
+    again: tuple[int, int] | None = None
 
 
 class Spool:
@@ -154,6 +158,7 @@ class Spool:
         self._ages = ages
         self._contents = Contents()
         self._marks = OwnMarks(self._contents)
+        self._put_back = PutBack()
         with disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -434,7 +439,7 @@ class Spool:
         the rest of the word holds. So does it where a mark is of a reading that was dropped, which nobody here can
         compare: that part is passed over, and is said again once the cloud has heard what was dropped. Raises
         SpoolCorruptError where the cloud has other readings under our numbers, or more of them: see the head of this
-        file.
+        file; and where it was put back, and has no more what was let go (spool_put_back.py).
         """
         with self._lock:
             if committed.epoch != self.epoch:
@@ -443,7 +448,10 @@ class Spool:
             known, unmarked = with_word(self._committed, self.head_sequence, committed, ours)
             if unmarked:
                 return Forgotten(0, unmarked)
-            self._require_ours(committed, ours)
+            if why := counter_put_back(committed, ours, self.head_sequence):
+                self._end(why)
+            if self._put_back.is_proven(committed, ours, self._committed.contiguous, self.head_sequence):
+                return self._go_back(committed, ours)
             if known == self._committed:
                 return Forgotten(0)
             if known.contiguous > self._committed.contiguous:
@@ -482,21 +490,22 @@ class Spool:
             *(self._marks.at(self._segments, last, of_chain=False) for last in lasts),
         ]
 
-    def _require_ours(self, committed: Committed, ours: Sequence[bytes]) -> None:
-        """Raise SpoolCorruptError, and have it raised at the next opening too, where a word is about another life."""
-        said, head = committed.contiguous, self.head_sequence
-        if said > head:
-            self._end(f"the cloud has readings up to {said} and the newest here is {head}")
-        lasts = (said, *(last for _, last in committed.ranges))
-        for last, our, mark in zip(lasts, ours, (committed.chain_mark, *committed.range_marks), strict=False):
-            if our and mark and our != mark:
-                self._end(f"the cloud has another reading {last}")
+    def _go_back(self, word: Committed, ours: Sequence[bytes]) -> Forgotten:
+        """Go by what the cloud has, where all that it lacks is here; else end the epoch, and what is here goes on."""
+        said, before, gone = word.contiguous, self._committed.contiguous, self._segments[0].head.first - 1
+        if said < gone:
+            why = f"the cloud had readings up to {before} and has them up to {said}: it has been put back"
+            self._end(why, put_back_frame(gone))
+        self._write(put_back_frame(said))
+        self._committed = Marks(said)
+        self._committed, _ = with_word(self._committed, self.head_sequence, word, ours)
+        self._spooled = sum(one.waiting(self._committed) for one in self._segments)
+        return Forgotten(0, again=(said + 1, before))
 
-    def _end(self, why: str) -> NoReturn:
-        """Give no more numbers in this epoch, and begin another when it is opened again."""
-        ended = f"{why}: the counter has been put back"
-        self._write(frame(Kind.ENDED, ended.encode()))
-        raise SpoolCorruptError(ended)
+    def _end(self, why: str, also: bytes = b"") -> NoReturn:
+        """Give no more numbers in this epoch, and begin another when it is opened again: raises SpoolCorruptError."""
+        self._write(also + frame(Kind.ENDED, why.encode()))
+        raise SpoolCorruptError(why)
 
     def _store(self, samples: Sequence[Sample]) -> None:
         """Number and write some samples. Raises SpoolError, and then nothing has changed."""

@@ -191,7 +191,7 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
                 contiguous = segment.head.first - 1  # what came before it was removed as committed
             found.append(segment)
             signed = max(signed, _signed_in(segment, content))
-            contiguous = max(contiguous, committed_in(content.frames))
+            contiguous = committed_in(content.frames, contiguous)
     return found, signed, min(contiguous, found[-1].last if found else 0)
 
 
@@ -213,7 +213,7 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
             torn = path.stat().st_size - content.end
             if content.is_holed or (torn and path != paths[-1]):
                 raise SpoolCorruptError(f"{path.name} has a hole")
-            contiguous = max(contiguous, committed_in(content.frames))
+            contiguous = committed_in(content.frames, contiguous)
             segments.append(segment)
     last = segments[-1]
     with disk_errors():

@@ -54,6 +54,7 @@ class Kind(IntEnum):
     COMMITTED = 5  # up to where the cloud has everything
     THINNED = 6  # what of this segment has been dropped
     ENDED = 7  # why no number of this epoch may be given any more
+    PUT_BACK = 14  # up to where it has everything after all, whatever COMMITTED before has said
     LIFE = 12  # what became of a life that is over (spool_ended.py, in a file of its own)
     MOVED = 13  # of which files of a broken log this segment was made (spool_moving.py)
     # Of what waits for a date (undated.py), in a file of its own:
@@ -240,10 +241,19 @@ def committed_frame(contiguous: int) -> bytes:
     return frame(Kind.COMMITTED, _COUNT.pack(contiguous))
 
 
-def committed_in(frames: Sequence[Frame]) -> int:
-    """How far the cloud had everything, by some frames; 0 where none says it."""
-    said = [_COUNT.unpack(one.body)[0] for one in frames if one.kind == Kind.COMMITTED]
-    return max(said, default=0)
+def put_back_frame(contiguous: int) -> bytes:
+    """The frame that says how far the cloud has everything though it has said more before."""
+    return frame(Kind.PUT_BACK, _COUNT.pack(contiguous))
+
+
+def committed_in(frames: Sequence[Frame], before: int = 0) -> int:
+    """How far the cloud had everything, by some frames and those before them; 0 where none says it."""
+    for one in frames:
+        if one.kind == Kind.COMMITTED:
+            before = max(before, *_COUNT.unpack(one.body))
+        elif one.kind == Kind.PUT_BACK:
+            (before,) = _COUNT.unpack(one.body)
+    return before
 
 
 def ended_in(frames: Sequence[Frame]) -> str:

@@ -133,7 +133,7 @@ def units(spool: Path, device: str, hearer: Hearer = NOBODY) -> Iterator[Unit]:
     for *_, found in _each(spool):
         if found is not None:
             epoch = found.segment.head.epoch
-            contiguous[epoch] = max(contiguous.get(epoch, 0), committed_in(found.content.frames))
+            contiguous[epoch] = committed_in(found.content.frames, contiguous.get(epoch, 0))
     for epoch, last in contiguous.items():
         hearer.hear_committed(epoch, last)
     seen: set[int] = set()

@@ -1,0 +1,48 @@
+"""Whether the device's counter was put back, or the cloud's journal: which of them came from an older copy.
+
+Where the cloud has other readings under numbers of this log, or more of them, the counter was put back.
+
+Where the cloud was, it lacks what it had said to be committed, and the device has let go of that. So the gap never
+closes: the chain stands still, and beyond so many readings the cloud takes no more. Then the epoch ends, and what is
+here yet goes into a new one, which has no gap.
+
+A word that says less than one before may be an old one: a broker keeps words for a device that is away, and says again
+what was not acknowledged. So it takes two, by which the same reading is missing that was known to be committed when
+the first was heard, and of which the second has a reading that was measured after that. That one is not old, and what
+a cloud has only grows, but for this.
+"""
+
+from collections.abc import Sequence
+
+from pledgewatch_wire.codec import Committed
+
+
+class PutBack:
+    """What words tell of the cloud's."""
+
+    def __init__(self) -> None:
+        self._missing = 0  # by the word before, though it was committed
+        self._head = 0  # when that was heard
+
+    def is_proven(self, word: Committed, ours: Sequence[bytes], contiguous: int, head: int) -> bool:
+        """Whether this is the word that proves it. `ours`: our marks of what it says; `contiguous`: up to where all was
+        known to be committed before it; `head`: the newest number."""
+        missing = word.contiguous + 1 if word.contiguous < contiguous else 0
+        if not missing or missing != self._missing:
+            self._missing, self._head = missing, head
+            return False
+        marked = zip(word.ranges, word.range_marks, ours[1:], strict=False)
+        return max((last for (_, last), mark, our in marked if our and our == mark), default=0) > self._head
+
+
+def counter_put_back(word: Committed, ours: Sequence[bytes], head: int) -> str:
+    """What a word shows of a counter that was put back; nothing where it shows none. `ours`: our marks of what it says;
+    `head`: the newest number."""
+    said, why = word.contiguous, "the counter has been put back"
+    if said > head:
+        return f"the cloud has readings up to {said} and the newest here is {head}: {why}"
+    lasts = (said, *(last for _, last in word.ranges))
+    for last, our, mark in zip(lasts, ours, (word.chain_mark, *word.range_marks), strict=False):
+        if our and mark and our != mark:
+            return f"the cloud has another reading {last}: {why}"
+    return ""

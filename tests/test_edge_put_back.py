@@ -1,0 +1,222 @@
+"""A cloud that was put back from an older copy lacks what it had said to be committed, and what a device does then."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from edge_support import DEVICE, new_spool, sample, samples, station, true_word
+from test_thinning import Cloud, thinned_spool
+
+from pledgewatch_cloud.api.completeness import Completeness, completeness
+from pledgewatch_cloud.decide import admission
+from pledgewatch_cloud.decide.admission import EpochState, committed_of
+from pledgewatch_edge.budget import Budget
+from pledgewatch_edge.config import UplinkSettings
+from pledgewatch_edge.sending import Sending
+from pledgewatch_edge.spool import Forgotten, Limits
+from pledgewatch_edge.spool_errors import SpoolCorruptError
+from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.uplink import Uplink
+from pledgewatch_wire.codec import Committed, Status, decode, encode_committed
+
+LIMITS = Limits(2**26, 60, 1e9)
+
+
+class Copied(Cloud):
+    """A cloud that can be put back to what it was."""
+
+    def copy(self) -> tuple[dict[tuple[str, int], object], dict[tuple[str, int, int], bytes]]:
+        return dict(self.devices), dict(self.leaves)
+
+    def put_back(self, kept: tuple[dict[tuple[str, int], object], dict[tuple[str, int, int], bytes]]) -> None:
+        self.devices, self.leaves = dict(kept[0]), dict(kept[1])
+
+    def word(self, epoch: int) -> Committed:
+        known = self.devices.get((DEVICE, epoch))
+        assert known is None or isinstance(known, EpochState)
+        return committed_of(epoch, known)
+
+
+class Bench:
+    """A device that measures, sends and hears; the cloud says its word after each round."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spool, book = thinned_spool(folder, 0, LIMITS)
+        self.cloud = Copied(book)
+        self.refused: set[str] = set()
+        self._connect()
+
+    def _connect(self) -> None:
+        settings = UplinkSettings(readings_per_payload=500, in_flight_readings=4_000)
+        self.sending = Sending(settings, self.spool, Budget(self.folder, 0), "t", lambda: 0.0)
+        self.sending.begin(0)
+
+    def measure(self, count: int) -> None:
+        self.spool.append(samples(count, self.spool.measured_total + 1))
+        self.spool.tell_refused()
+
+    def send(self) -> None:
+        while (out := self.sending.next()) is not None:
+            self.refused |= {one.reason.value for one in self.cloud.take(decode(out.data)).refused}
+
+    def hear(self, word: Committed | None = None) -> Forgotten | None:
+        """None where the spool had to be opened anew for it."""
+        try:
+            forgotten = self.sending.hear(word or self.cloud.word(self.spool.epoch), 0)
+        except SpoolCorruptError:
+            self.open_again()
+            return None
+        if forgotten.again is not None:
+            self.sending.resend(*forgotten.again)
+        return forgotten
+
+    def open_again(self) -> None:
+        self.spool.close()
+        self.spool = new_spool(self.folder, LIMITS)
+        self._connect()
+
+    def go(self, count: int) -> None:
+        self.measure(count)
+        self.send()
+        self.hear()
+
+    def found(self) -> Completeness:
+        spool = self.spool
+        epochs = {epoch: one for (_, epoch), one in self.cloud.devices.items() if isinstance(one, EpochState)}
+        return completeness(
+            epochs,
+            Status(True, spool.epoch, spool.head_sequence, spool.spooled, "", spool.dropped),  # noqa: FBT003
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["older", "empty"])
+@pytest.mark.parametrize("starts_again", [False, True], ids=["", "and the agent is started again"])
+def test_a_cloud_that_lacks_what_was_let_go_is_sent_a_new_epoch_and_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_empty: bool, starts_again: bool
+) -> None:
+    monkeypatch.setattr(admission, "MAX_BEYOND_GAP", 6_000)
+    if not is_empty:
+        for _ in range(10):
+            bench.go(500)
+    kept = bench.cloud.copy()
+    had = 0 if is_empty else bench.spool.measured_total
+    for _ in range(7):
+        bench.go(500)
+    bench.cloud.put_back(kept)
+    before = bench.spool.measured_total
+    if starts_again:
+        bench.open_again()
+    for _ in range(20):
+        bench.go(500)
+    assert (bench.spool.epoch, bench.refused) == (2, set())
+    assert (bench.spool.spooled, bench.spool.broken_total) == (0, 0)
+    known = bench.cloud.devices[DEVICE, 2]
+    assert isinstance(known, EpochState)
+    assert (known.marks.contiguous, known.marks.ranges) == (bench.spool.head_sequence, ())
+    assert known.signed_sequence > 9_000
+    found = bench.found()
+    [told] = known.ended
+    gone = told.head_sequence - told.saved
+    first_here = min(int(path.name[5:21]) for path in (bench.folder / "spool.broken-1").glob("*.log"))
+    assert (told.lost, told.thinned, gone) == (0, 0, first_here - 1), "all that was in a segment goes on"
+    assert (found.lost, found.unsure) == (min(gone, before) - had, None), "what was let go, and no more than that"
+    assert bench.spool.measured_total >= before + 10_000
+
+
+def test_what_it_lacks_and_is_here_yet_it_is_sent_again_in_the_same_epoch(bench: Bench) -> None:
+    bench.go(100)
+    kept = bench.cloud.copy()
+    bench.go(20)
+    bench.cloud.put_back(kept)
+    bench.go(5)
+    assert bench.spool.spooled == 0, "one word proves nothing"
+    bench.measure(5)
+    bench.send()
+    forgotten = bench.hear()
+    assert forgotten is not None
+    assert (forgotten.again, bench.spool.spooled) == ((101, 125), 20)
+    assert status(bench.folder)["committed_contiguous"] == 100
+    bench.open_again()
+    assert (bench.spool.epoch, bench.spool.committed.contiguous, bench.spool.spooled) == (1, 100, 30)
+    bench.go(5)
+    bench.hear()
+    assert (bench.spool.spooled, bench.found().words) == (0, "received 135 of 135, thinned 0, lost 0")
+
+
+def test_it_is_sent_again_on_the_connection_there_is(bench: Bench) -> None:
+    bench.go(100)
+    kept = bench.cloud.copy()
+    bench.go(20)
+    bench.cloud.put_back(kept)
+    for _ in range(3):
+        bench.go(5)
+    bench.hear()
+    assert (bench.spool.spooled, bench.found().words) == (0, "received 135 of 135, thinned 0, lost 0")
+
+
+def test_words_of_before_end_nothing_however_late_and_often_they_come(bench: Bench) -> None:
+    old: list[Committed] = [bench.cloud.word(1)]
+    for _ in range(12):
+        bench.go(300)
+        bench.measure(300)
+        old.append(bench.cloud.word(1))
+        bench.measure(7)
+        bench.send()
+        old.append(bench.cloud.word(1))
+        bench.hear()
+    for again in range(2):
+        for word in (*old, *reversed(old)):
+            bench.measure(1)
+            bench.send()
+            assert bench.hear(word) is not None
+        if again == 0:
+            bench.open_again()
+    bench.go(1)
+    assert (bench.spool.epoch, bench.spool.spooled) == (1, 0)
+    assert bench.found().lost == 0
+
+
+def test_old_words_with_ranges_and_one_true_one_between_end_nothing(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        for start in range(1, 5_000, 100):
+            spool.append(samples(100, start))
+        low = true_word(spool, 1_500, ((4_000, 4_100),))
+        spool.forget(true_word(spool, 4_500))
+        for _ in range(3):
+            assert spool.forget(low) == Forgotten(0), "it has nothing that was measured since"
+        spool.append(samples(10, 5_001))
+        assert spool.forget(low) == Forgotten(0), "nor now"
+        other = true_word(spool, 1_600, ((5_001, 5_005),))
+        assert spool.forget(other) == Forgotten(5), "another reading is missing"
+        spool.append(samples(10, 5_011))
+        spool.forget(true_word(spool, 4_500, ((5_001, 5_010),)))  # as much as is known
+        for _ in range(2):
+            assert spool.forget(true_word(spool, 1_600, ((5_001, 5_012),))).again is None, "the first again"
+        unmarked = true_word(spool, 1_600, ((5_001, 5_012),))._replace(range_marks=())
+        spool.append(samples(10, 5_021))
+        assert spool.forget(unmarked) == Forgotten(0), "anybody can say that"
+        assert spool.forget(true_word(spool, 1_600, ((9_000, 9_010),))) == Forgotten(0), "and that"
+        with pytest.raises(SpoolCorruptError, match="up to 4500 and has them up to 1600: it has been put back"):
+            spool.forget(true_word(spool, 1_600, ((5_001, 5_022),)))
+    with new_spool(tmp_path) as spool:
+        assert (spool.epoch, spool.broken_total, spool.measured_total) == (2, 0, 5_030)
+
+
+async def test_an_uplink_sends_again_what_the_cloud_has_no_more(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(120))
+        spool.forget(true_word(spool, 120))
+        uplink = Uplink(station(tmp_path, 1), spool)
+        again: list[tuple[int, int]] = []
+        uplink._sending.resend = lambda first, last: again.append((first, last))  # type: ignore[method-assign]
+        for number in (121, 122):
+            spool.append([sample(number)])
+            word = encode_committed(true_word(spool, 100, ((121, number),)))
+            assert await asyncio.wait_for(uplink._hear_committed(word), 60) is None
+        assert again == [(101, 121)]
