@@ -201,6 +201,13 @@ def test_how_far_an_epoch_is_known_to_have_gone_is_remembered_when_the_next_begi
             None,
             f"received 5,561 of 5,561, thinned 10,800; {MAY_HAVE_COME}",
         ),
+        # All had come, and was declared.
+        (
+            epoch(12_000, thinned=11_000),
+            Ended(1, 12_000, 1_000, 0, 11_000),
+            None,
+            "received 6,361 of 6,361, thinned 11,000, lost 0",
+        ),
         # The journal came from an older copy: what the device had let go is lost, whatever it saved.
         (epoch(500), Ended(1, 7_000, 5_000, 0, 1_000), None, "received 5,861 of 6,361, thinned 1,000, lost 500"),
         (

@@ -1,20 +1,24 @@
 """What became of the numbers of a spool that was broken is told by the next life of it, up to the cloud's words."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from edge_support import DEVICE, new_spool, samples
+from edge_support import DEVICE, new_spool, samples, true_word
 from test_edge_spool_bounds import fill
 from test_thinning import Cloud, payloads_of, thinned_spool
 
 from pledgewatch_cloud.api.completeness import Completeness, completeness
 from pledgewatch_cloud.decide.admission import EpochState, committed_of
+from pledgewatch_edge import spool_rescue
 from pledgewatch_edge.identity import raise_epoch
 from pledgewatch_edge.spool import Limits, Spool
 from pledgewatch_edge.spool_ended import ENDED_FILE, LIVES_KEPT, lives_in
-from pledgewatch_edge.spool_log import content_of
+from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool_log import Kind, content_of
 from pledgewatch_wire.codec import Status
 from pledgewatch_wire.ended import ENDED_CHANNELS, Ended, ended_of
 
@@ -133,6 +137,84 @@ def test_what_was_saved_of_a_thinned_backlog_that_was_on_its_way_is_not_thinned(
             assert thinned - 200 < found.thinned <= thinned, "at the least"
 
 
+@pytest.mark.parametrize("committed", [0, 700, 1_500])
+@pytest.mark.parametrize("is_moved", [False, True], ids=["", "segment by segment"])
+def test_a_first_segment_that_is_gone_without_having_been_committed_is_lost_and_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: int, *, is_moved: bool
+) -> None:
+    spool, book = thinned_spool(tmp_path, 0, Limits(2**26, 60, 1e9))
+    cloud = Cloud(book)
+    with spool:
+        for start in range(1, 4_001, 100):
+            spool.append(samples(100, start))
+        for payload in payloads_of(spool, committed or 1):
+            if committed:
+                assert not cloud.take(payload).refused
+                spool.forget(committed_of(1, cloud.devices[DEVICE, 1]))  # type: ignore[arg-type]
+            break
+        before = status_of(spool)
+    first, second, *_ = sorted((tmp_path / "spool").glob("*.log"))
+    first.unlink()
+    gone = int(second.name[5:21]) - 1
+    lost = max(0, gone - committed)
+    assert status(tmp_path)["committed_contiguous"] == committed
+    if is_moved:
+        monkeypatch.setattr(spool_rescue, "_has_room_for_both", lambda *_: False)
+    with new_spool(tmp_path) as spool:
+        assert (spool.epoch, spool.broken_total, spool.measured_total) == (2, lost, 4_000)
+        spool.append(samples(1))
+        spool.tell_refused()
+        assert told_by(spool) == [Ended(1, 4_000, 4_000 - committed - lost, lost, 0)]
+        linked(cloud, spool)
+        found = said_of(cloud, spool, before)
+        assert (found.lost, found.unsure) == (lost, None)
+        assert spool.broken_total == lost
+
+
+def test_where_no_word_is_whole_any_more_what_was_let_go_is_not_lost(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        for start in range(1, 1_501, 100):
+            spool.append(samples(100, start))
+        spool.forget(true_word(spool, 1_400))
+    [path] = (tmp_path / "spool").glob("*.log")
+    before, data = int(path.name[5:21]) - 1, bytearray(path.read_bytes())
+    for one in content_of(bytes(data)).frames:
+        if one.kind == Kind.COMMITTED:
+            data[one.end - 1] ^= 1
+    path.write_bytes(data)
+    with new_spool(tmp_path) as spool:
+        assert (spool.epoch, spool.broken_total, spool.spooled) == (2, 0, 1_500 - before)
+        spool.append(samples(1))
+        spool.tell_refused()
+        assert told_by(spool) == [Ended(1, 1_500, 1_500 - before, 0, 0)]
+
+
+def test_what_is_let_go_is_known_to_be_committed_after_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has the word before a segment goes; one of which none goes need not wait for the disk."""
+    waited: list[int] = []
+    real = os.fdatasync
+    with new_spool(tmp_path) as spool:
+        for start in range(1, 4_001, 100):
+            spool.append(samples(100, start))
+        folder = tmp_path / "spool"
+        unlinked = Path.unlink
+
+        def unlink(path: Path, missing_ok: bool = False) -> None:
+            assert waited, f"{path} goes before the disk has the word"
+            unlinked(path, missing_ok=missing_ok)
+
+        monkeypatch.setattr(os, "fdatasync", lambda descriptor: (waited.append(descriptor), real(descriptor))[1])
+        monkeypatch.setattr(Path, "unlink", unlink)
+        files = len([*folder.glob("*.log")])
+        for contiguous in (100, 200, 300):
+            spool.forget(true_word(spool, contiguous))
+        assert (waited, len([*folder.glob("*.log")])) == ([], files)
+        spool.forget(true_word(spool, 3_900))
+        assert (len(waited), len([*folder.glob("*.log")])) == (1, 1)
+
+
 def test_what_one_life_could_not_tell_any_more_the_next_one_tells(tmp_path: Path) -> None:
     for epoch in range(1, LIVES_KEPT + 4):
         with new_spool(tmp_path) as spool:
@@ -148,6 +230,54 @@ def test_what_one_life_could_not_tell_any_more_the_next_one_tells(tmp_path: Path
     (tmp_path / "spool" / ENDED_FILE).write_bytes(b"nothing that is whole")
     with new_spool(tmp_path) as spool:
         assert not spool.tell_refused()
+
+
+def test_what_a_life_has_told_is_told_again_by_the_next_for_it_may_be_lost_with_it(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        with new_spool(tmp_path) as spool:
+            spool.append(samples(5))
+            assert spool.tell_refused() is (epoch > 1)
+            assert [told.epoch for told in told_by(spool) if told.lost] == [*range(1, epoch)]
+        for path in (tmp_path / "spool").glob("*.log"):
+            path.write_bytes(bytes(900))
+
+
+def test_lives_of_which_the_disk_cannot_read_the_file_at_once_are_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(70))
+    raise_epoch(tmp_path, 1)
+    new_spool(tmp_path).close()
+    real, tries = Path.read_bytes, []
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == ENDED_FILE:
+            tries.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1))
+        assert spool.tell_refused()
+        assert (told_by(spool), bool(tries)) == ([Ended(1, 70, 70, 0, 0)], True)
+
+
+def test_what_is_known_of_an_ended_epoch_stays_when_the_next_one_declares_what_it_has_thinned(tmp_path: Path) -> None:
+    spool, book = thinned_spool(tmp_path, 100, NARROW)
+    spool.close()
+    raise_epoch(tmp_path, 1)
+    cloud = Cloud(book)
+    with new_spool(tmp_path, NARROW) as spool:
+        spool.append(samples(1))
+        spool.tell_refused()
+        linked(cloud, spool)
+        fill(spool, 6_000)
+        linked(cloud, spool)
+        known = cloud.devices[DEVICE, spool.epoch]
+        assert isinstance(known, EpochState)
+        assert (known.thinned > 0, known.ended) == (True, (Ended(1, 100, 100, 0, 0),))
 
 
 def test_a_folder_that_was_taken_away_has_lost_all_that_the_cloud_has_not(tmp_path: Path) -> None:

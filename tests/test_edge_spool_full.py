@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from edge_support import configuration, new_spool, sample, until
+from edge_support import configuration, new_spool, sample, true_word, until
 from test_edge_spool_bounds import assert_declared_truly, fill, measured
 from test_edge_undated import NOW_MS, Machine
 
@@ -117,6 +117,39 @@ def test_where_nothing_can_be_thinned_samples_wait_as_before(tmp_path: Path, ful
             with pytest.raises(SpoolError):
                 spool.append([sample(2)])
         assert (spool.head_sequence, spool.refused_total, spool.thinned_total) == (1, 0, 0)
+
+
+def test_an_alarm_is_stored_with_the_room_that_is_kept_where_nothing_can_be_thinned(
+    tmp_path: Path, full: SmallDisk
+) -> None:
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert (tmp_path / RESERVE_FILE).stat().st_size == RESERVE_BYTES, "from the beginning on"
+        spool.append([sample(1)])
+        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        alarms = 0
+        while (tmp_path / RESERVE_FILE).exists():
+            with pytest.raises(SpoolError):
+                spool.append([sample(2)])
+            assert spool.append([sample(3), sample(4 + alarms)._replace(is_urgent=True)]) == (1, 1, 0)
+            alarms += 1
+            assert (spool.head_sequence, spool.refused_total) == (1 + alarms, alarms)
+            full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())  # of a block
+        with pytest.raises(SpoolError):
+            spool.append([sample(4 + alarms)._replace(is_urgent=True)])
+        assert len(spool.read(0, 10_000, urgent=True)) == alarms >= RESERVE_BYTES // 4_096, "a block for each"
+        full.bytes_max = 500_000
+        spool.append([sample(5)])
+        assert (tmp_path / RESERVE_FILE).stat().st_size == RESERVE_BYTES, "all of it is taken again"
+
+
+def test_what_is_committed_goes_also_where_the_disk_has_no_room_for_the_word(tmp_path: Path, full: SmallDisk) -> None:
+    with new_spool(tmp_path, LIMITS) as spool:
+        fill(spool, 3_000, at_once=200)
+        full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
+        spool.forget(true_word(spool, 2_900))
+        assert spool.spooled == 100
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert (spool.epoch, spool.committed.contiguous) == (1, 2_900)
 
 
 def test_what_waited_for_its_date_is_numbered_on_a_full_disk(tmp_path: Path, full: SmallDisk) -> None:

@@ -145,7 +145,7 @@ class Spool:
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
         self.refused_at_opening = tally.totals.refused  # as the disk had it
-        self._refusals = Refusals.of(tally.totals, segments[-1].head.epoch, ended, monotonic)
+        self._refusals = Refusals.of(tally.totals, ended, monotonic)
         self._newest: Sample | None = None
         self._is_settled = True  # whether the disk has the folder as it is
         self._is_torn = False  # whether more may stand in the newest file than was written
@@ -235,8 +235,9 @@ class Spool:
         """Number, store and chain a batch in one write. On return it is on the disk.
 
         Where there is no room for it, old readings are thinned first; where that is not enough, the urgent samples are
-        kept and the others refused. A sample that no payload can hold is refused whatever room there is: one such
-        would make a whole frame unreadable.
+        kept and the others refused. So it is where the disk is full and nothing is left to be thinned: the room that is
+        kept for that goes to what is urgent. A sample that no payload can hold is refused whatever room there is: one
+        such would make a whole frame unreadable.
 
         `note` is told which of them will be kept, before any is; where it raises SpoolError, none is. It gives what
         takes its word back, which is called where none was kept: once what may stand of them in the file is cut off,
@@ -250,7 +251,9 @@ class Spool:
                     raise
                 with contextlib.suppress(SpoolError):  # now that the disk is known to be full, old readings go first
                     return self._append_once(samples, note)
-                raise
+                if not (any(one.is_urgent for one in samples) and self._reserve.give_up()):
+                    raise
+                return self._append_once(samples, note, only_urgent=True)
 
     def append_once(self, samples: Sequence[Sample]) -> Appended:
         """The same, but where the disk turns out to be full nothing is thinned for it."""
@@ -258,7 +261,11 @@ class Spool:
             return self._append_once(samples, None)
 
     def _append_once(
-        self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], Callable[[], None]] | None
+        self,
+        samples: Sequence[Sample],
+        note: Callable[[Sequence[bool]], Callable[[], None]] | None,
+        *,
+        only_urgent: bool = False,
     ) -> Appended:
         """Raises SpoolError."""
         self._undo()
@@ -267,7 +274,7 @@ class Spool:
         self._settle()
         self._newest = next((one for one in reversed(samples) if is_sound(one)), self._newest)
         limit = self._limits.bytes_max
-        has_room, is_over = self._bytes < limit, self._bytes >= URGENT_RESERVE * limit
+        has_room, is_over = self._bytes < limit and not only_urgent, self._bytes >= URGENT_RESERVE * limit
         is_kept = [not is_over and (has_room or one.is_urgent) and is_sound(one) for one in samples]
         kept = list(compress(samples, is_kept))
         take_back = None
@@ -306,6 +313,10 @@ class Spool:
         with self._lock:
             doubtful = min(count, self._torn_samples) if self._is_torn else 0
             self._note(refused=count - doubtful, doubtful=doubtful)
+
+    def keep_reserve(self) -> None:
+        """Take the room that is kept for a full disk, where there is enough and it was not taken before."""
+        self._reserve.keep_early()
 
     def heed_tally(self) -> None:
         """Go by the tally as it is now, which whoever opens the spool has brought up to date."""
@@ -455,7 +466,7 @@ class Spool:
             if known == self._committed:
                 return Forgotten(0)
             if known.contiguous > self._committed.contiguous:
-                self._write(committed_frame(known.contiguous), is_durable=False)
+                self._say_committed(known.contiguous)
             before, self._committed = self._spooled, known
             self._spooled = sum(one.waiting(known) for one in self._segments)
             self._let_go()
@@ -473,8 +484,15 @@ class Spool:
                 self._descriptor = -1
             self._tally.close()
 
+    def _say_committed(self, contiguous: int) -> None:
+        """Write how far the cloud has everything; durably where segments go by that, for one that is gone otherwise is
+        lost. Raises SpoolError."""
+        goes = any(one.last <= contiguous for one in self._segments[:-1])
+        self._reserve.write(lambda: self._write(committed_frame(contiguous), is_durable=goes))
+
     def _let_go(self) -> None:
-        """Remove the segments of which the cloud has everything, all but the one that is written to."""
+        """Remove the segments of which the cloud has everything, all but the one that is written to. That it has is on
+        the disk by then."""
         done = [one for one in self._segments[:-1] if one.last <= self._committed.contiguous]
         for one in done:
             with contextlib.suppress(FileNotFoundError), disk_errors(one.path):
@@ -613,12 +631,7 @@ class Spool:
         changed."""
         waiting = sum(one.waiting(self._committed) for one in segments)
         end = sum(one.end for one in segments)
-        try:
-            rewrite(segments[0], rest)
-        except SpoolError as error:
-            if not (is_for_want_of_room(error) and self._reserve.give_up()):
-                raise
-            rewrite(segments[0], rest)
+        self._reserve.write(lambda: rewrite(segments[0], rest))
         self._is_settled = False
         for one in segments[1:]:
             self._segments.remove(one)

@@ -108,6 +108,7 @@ def open_spool(
         )
         try:
             _bring_up_to_date(tally, spool)
+            spool.keep_reserve()
         except BaseException:
             spool.close()
             raise
@@ -187,8 +188,6 @@ def _looked_at(folder: Path) -> tuple[list[Segment], int, int]:
                 found, signed, contiguous = [], 0, 0
             if found and segment.last <= found[-1].last:
                 continue  # it has become one with the one before
-            if not found:
-                contiguous = segment.head.first - 1  # what came before it was removed as committed
             found.append(segment)
             signed = max(signed, _signed_in(segment, content))
             contiguous = committed_in(content.frames, contiguous)
@@ -222,11 +221,12 @@ def _existing(folder: Path, device: str, totals: Totals, ages: Ages) -> _Found |
         raise SpoolCorruptError(f"it is of epoch {last.head.epoch}, and the counter is at {counter}")
     if totals.epoch == last.head.epoch and totals.head_sequence > last.last:
         raise SpoolCorruptError(f"it ends at {last.last}, but {totals.head_sequence} was given before")
+    if segments[0].head.first - 1 > contiguous:
+        raise SpoolCorruptError(f"{segments[0].path.name} is the first, and no more than {contiguous} was committed")
     if torn:  # only now: what is broken is evidence, and is not written to
         with disk_errors():
             os.truncate(last.path, last.end)
         log.warning("spool end torn cut_bytes=%d of=%s", torn, last.path.name)
-    contiguous = max(contiguous, segments[0].head.first - 1)
     running = last.head.chain_hash
     try:
         for run in runs_in(content.frames):

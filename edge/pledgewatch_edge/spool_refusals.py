@@ -46,11 +46,13 @@ class Refusals:
         self._wait_s = TELL_S
 
     @classmethod
-    def of(cls, totals: Totals, epoch: int, ended: Sequence[Ended], monotonic: Callable[[], float]) -> Self:
-        """By a tally. What an epoch before this one has told may have been lost with it, so it is told again."""
-        told, broken_told = (totals.refused_told, totals.broken_told) if totals.epoch == epoch else (0, 0)
-        found = cls(totals.refused, told, monotonic, broken=totals.broken, broken_told=broken_told)
-        found.ended, found.ended_told = ended, totals.ended_told if totals.epoch == epoch else 0
+    def of(cls, totals: Totals, ended: Sequence[Ended], monotonic: Callable[[], float]) -> Self:
+        """By a tally. What an epoch before this one has told is in none (Totals.begun_anew): it may have been lost with
+        that, so it is told again."""
+        found = cls(
+            totals.refused, totals.refused_told, monotonic, broken=totals.broken, broken_told=totals.broken_told
+        )
+        found.ended, found.ended_told = ended, totals.ended_told
         return found
 
     def is_due(self, *, is_full: bool) -> bool:

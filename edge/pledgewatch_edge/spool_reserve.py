@@ -1,14 +1,17 @@
-"""Room that is kept for thinning on a card that is full: what is dropped goes only once what stays is written anew.
+"""Room that is kept on a card that is full for thinning: what is dropped goes only once what stays is written anew; and
+where nothing can be thinned, for what is urgent.
 
-state/spool.reserve      RESERVE_BYTES of nothing, given up for that and taken again once there is room
+state/spool.reserve      RESERVE_BYTES of nothing, given up for that and taken again as far as there is room
 """
 
 import contextlib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+
+from pledgewatch_edge.spool_errors import NO_ROOM, SpoolError, is_for_want_of_room
 
 RESERVE_FILE: Final = "spool.reserve"
 RESERVE_BYTES: Final = 131_072  # two segments
@@ -45,22 +48,30 @@ class Reserve:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RESERVE_FILE
-        self._is_kept = self._path.exists()
+        self._bytes = self._path.stat().st_size if self._path.exists() else 0
         self._was_given_up = False
 
     def keep(self) -> None:
-        """Take the room, where it is not taken yet and is there."""
-        if self._is_kept:
+        """Take the room, where it is not taken yet and is there; of what was given up as much as there is."""
+        if self._bytes >= RESERVE_BYTES:
             return
+        is_any_enough = self._was_given_up and not self._bytes
+        sizes = range(RESERVE_BYTES, 0, -_BLOCK_BYTES) if is_any_enough else (RESERVE_BYTES,)
         with contextlib.suppress(OSError):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
-                self._is_kept = True
+                self._bytes = next((size for size in sizes if _is_taken(descriptor, size)), self._bytes)
+                os.ftruncate(descriptor, self._bytes)  # what a try may have left
             finally:
                 os.close(descriptor)
-                if not self._is_kept:
+                if not self._bytes:
                     self._path.unlink(missing_ok=True)
+
+    def keep_early(self) -> None:
+        """Take it where the file system says that as much is left for others."""
+        with contextlib.suppress(OSError):
+            if room_in(self._path.parent) >= 2 * RESERVE_BYTES:
+                self.keep()
 
     def keep_again(self) -> None:
         """Take it where it was given up."""
@@ -69,8 +80,28 @@ class Reserve:
 
     def give_up(self) -> bool:
         """Give the room to whoever writes next; False where none was kept."""
-        was_kept, self._is_kept = self._is_kept, False
+        was_kept, self._bytes = self._bytes > 0, 0
         self._was_given_up |= was_kept
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
         return was_kept
+
+    def write(self, do: Callable[[], None]) -> None:
+        """Write something; where the disk is full for that, with the room that is kept. Raises SpoolError."""
+        try:
+            do()
+        except SpoolError as error:
+            if not (is_for_want_of_room(error) and self.give_up()):
+                raise
+            do()
+
+
+def _is_taken(descriptor: int, size: int) -> bool:
+    """Whether there was room for a file of that size."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        return False
+    return True

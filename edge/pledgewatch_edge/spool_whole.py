@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from pledgewatch_edge.identity import Totals
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.spool_errors import READ_TRIES, SpoolCorruptError
-from pledgewatch_edge.spool_log import Content, Frame, committed_in, payload_of, runs_in, segments_in, thinned_in
+from pledgewatch_edge.spool_log import Content, Frame, Kind, committed_in, payload_of, runs_in, segments_in, thinned_in
 from pledgewatch_edge.spool_segment import Segment, segment_or_bare
 from pledgewatch_edge.undated import Handing
 from pledgewatch_wire.ended import Ended
@@ -47,9 +47,7 @@ class Numbers(Hearer):
         self._saved: Counter[int] = Counter()
         for epoch, first, _ in segments_in(spool):
             self._last[epoch] = max(self._last.get(epoch, 0), first - 1)
-            if epoch not in self._known:  # what comes before the first segment was committed
-                self._known[epoch] = Marks(first - 1)
-                self._committed[epoch] = first - 1
+            self._known.setdefault(epoch, Marks())
 
     def hear(self, epoch: int, first: int, last: int) -> None:
         """These go on into the new life, or have come to their end."""
@@ -129,11 +127,7 @@ def whole(spool: Path, device: str, hearer: Hearer = NOBODY) -> Iterator[Sample]
 
 def units(spool: Path, device: str, hearer: Hearer = NOBODY) -> Iterator[Unit]:
     """The same by the files that it stands in, in order; all files are told, readable or not."""
-    contiguous: dict[int, int] = {}
-    for *_, found in _each(spool):
-        if found is not None:
-            epoch = found.segment.head.epoch
-            contiguous[epoch] = committed_in(found.content.frames, contiguous.get(epoch, 0))
+    contiguous = _contiguous(spool)
     for epoch, last in contiguous.items():
         hearer.hear_committed(epoch, last)
     seen: set[int] = set()
@@ -155,6 +149,20 @@ def units(spool: Path, device: str, hearer: Hearer = NOBODY) -> Iterator[Unit]:
             unit.broken.append(path)
     if unit.paths:
         yield unit
+
+
+def _contiguous(spool: Path) -> dict[int, int]:
+    """Up to where each epoch is known to be committed. Where nothing tells of it any more, what is not there was let go
+    as committed."""
+    said: dict[int, int] = {}
+    before: dict[int, int] = {}
+    for (epoch, first), _, found in _each(spool):
+        before.setdefault(epoch, first - 1)
+        if found is not None and any(one.kind == Kind.COMMITTED for one in found.content.frames):
+            own = found.segment.head.epoch
+            said[own] = committed_in(found.content.frames, said.get(own, 0))
+        del found  # before the next is read
+    return before | said
 
 
 def _take(found: _Found, samples: list[Sample], seen: set[int], committed: int, hearer: Hearer) -> tuple[int, bool]:
