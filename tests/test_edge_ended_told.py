@@ -201,11 +201,15 @@ def test_what_is_let_go_is_known_to_be_committed_after_a_power_cut(
         folder = tmp_path / "spool"
         unlinked = Path.unlink
 
+        def wait(descriptor: int) -> None:
+            waited.append(descriptor)
+            real(descriptor)
+
         def unlink(path: Path, missing_ok: bool = False) -> None:
             assert waited, f"{path} goes before the disk has the word"
             unlinked(path, missing_ok=missing_ok)
 
-        monkeypatch.setattr(os, "fdatasync", lambda descriptor: (waited.append(descriptor), real(descriptor))[1])
+        monkeypatch.setattr(os, "fdatasync", wait)
         monkeypatch.setattr(Path, "unlink", unlink)
         files = len([*folder.glob("*.log")])
         for contiguous in (100, 200, 300):

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pledgewatch_edge.identity import StateError, load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Appended, Limits, Spool
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_answers import Appended
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import open_spool, status
 from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name

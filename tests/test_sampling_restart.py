@@ -16,7 +16,8 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import LimitSettings, SamplingSettings
-from pledgewatch_edge.spool import Appended, Limits, Spool
+from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_answers import Appended
 from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_edge.station import run_station
 from pledgewatch_edge.undated import Marked, Undated

@@ -45,6 +45,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pledgewatch_edge.identity import Tally, flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool_age import Ages
+from pledgewatch_edge.spool_answers import Appended, Forgotten
 from pledgewatch_edge.spool_contents import Contents
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors, is_for_want_of_room
 from pledgewatch_edge.spool_frames import Stand, framed
@@ -89,24 +90,6 @@ class Limits(NamedTuple):
     every_s: float
     thin_to_s: float = 3_600.0
     age_s: float = 0.0
-
-
-class Appended(NamedTuple):
-    """What became of a batch: `accepted` samples are on disk, `refused` ones are gone for good, and to make room
-    `thinned` readings were dropped."""
-
-    accepted: int
-    refused: int
-    thinned: int = 0
-
-
-class Forgotten(NamedTuple):
-    """What a `committed` did: how many readings left the spool; `ignored` says why it was not believed, else None.
-    `again`: first and last of what the cloud has no more, and is here (spool_put_back.py)."""
-
-    readings: int
-    ignored: str | None = None
-    again: tuple[int, int] | None = None
 
 
 class Spool:

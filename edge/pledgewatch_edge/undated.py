@@ -30,7 +30,8 @@ from uuid import uuid4
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
-from pledgewatch_edge.spool import Appended, Spool
+from pledgewatch_edge.spool import Spool
+from pledgewatch_edge.spool_answers import Appended
 from pledgewatch_edge.spool_errors import disk_errors
 from pledgewatch_edge.spool_log import (
     Content,
