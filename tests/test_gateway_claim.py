@@ -1,7 +1,9 @@
 """A gateway claims for its zones: what it makes and writes, what it refuses; no zone stands in another's way."""
 
+import errno
 import io
 import json
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -297,3 +299,29 @@ def test_a_zone_that_cannot_be_is_refused_with_the_cure(site: Site, lines: str, 
     with pytest.raises(SettingsError, match="zones") as refused:
         load(site.file)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("writes", range(9))
+def test_a_disk_that_is_full_is_told_of_and_keeps_no_other_claim_from_being_carried_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], writes: int
+) -> None:
+    """So many writes of files into the one zone's folder succeed."""
+    claims, left = (site.invite("cold"), site.invite("racks")), [writes]
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.parent.name == "cold":
+            if not left[0]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            left[0] -= 1
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert site.claim(monkeypatch, *claims) == 1
+    said = capsys.readouterr().err
+    assert f"claim 1: {site.folder}/state/cold/" in said
+    assert "No space left on device" in said
+    assert site.document()["zones"][1]["cloud_url"] == site.cloud.url
+    assert site.claim(monkeypatch, *claims) == 0

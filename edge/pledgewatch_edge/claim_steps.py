@@ -12,10 +12,11 @@ Whose configuration it is, an agent's or that of a gateway with many devices, is
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -94,7 +95,7 @@ def carry_out(
     identity = configuration.identity_of(claim)
     state = identity.folder
     key = load_or_create_key(state)
-    with sole_use(state):
+    with _disk_errors(state), sole_use(state):
         owner, _ = whose_spool(state)
         if owner not in {"", claim.device}:
             raise ClaimFailedError(
@@ -120,6 +121,16 @@ def carry_out(
         configuration.check_further(given.settings)
         _apply(given, claim, identity, state, say)
     configuration.complete(claim, given, identity, say)
+
+
+@contextlib.contextmanager
+def _disk_errors(state: Path) -> Iterator[None]:
+    """A disk that refuses as a claim that failed: whatever is done by then, the same claim does the rest."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{error.filename or state}: {error.strerror}; see to that disk, then run the same again"
+        raise ClaimFailedError(text) from None
 
 
 def _asked(

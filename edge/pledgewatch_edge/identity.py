@@ -285,16 +285,26 @@ def _read_slots(descriptor: int) -> tuple[Totals, bool]:
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put `content` in the place of a file so that a power cut leaves the old or the new, whole."""
+    """Put `content` in the place of a file so that a power cut leaves the old or the new, whole. Raises OSError, with a
+    name."""
     fresh = path.with_name(path.name + ".part")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    _fill(descriptor, content, fresh)
     fresh.replace(path)
     flush_folder(path.parent)
+
+
+def _fill(descriptor: int, content: bytes, path: Path) -> None:
+    """Write a new file, and wait until the disk has it. Raises OSError, with the file's name: of a disk that is full
+    the operating system tells none."""
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _create_key(path: Path) -> None:
@@ -303,10 +313,7 @@ def _create_key(path: Path) -> None:
     fresh.unlink(missing_ok=True)
     text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    _fill(descriptor, text, fresh)
     with contextlib.suppress(FileExistsError):  # another process was first; its key is the device's
         path.hardlink_to(fresh)
     fresh.unlink()
