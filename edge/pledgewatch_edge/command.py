@@ -15,8 +15,10 @@ from typing import Final, TextIO
 from pledgewatch_edge import process
 from pledgewatch_edge.budget import budget_status
 from pledgewatch_edge.config import check_files
+from pledgewatch_edge.ended import ended_of
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.logs import to_stream
+from pledgewatch_edge.own_files import faults_of_files
 from pledgewatch_edge.sensors import faults_of
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool_file import status
@@ -90,14 +92,19 @@ def status_of(station: Station) -> Mapping[str, object]:
     standing = standing_of(folder, device.pkcs11, addresses=_addresses(station))
     wrong = standing["wrong"]
     assert isinstance(wrong, list)
-    return {**status(folder), **budget, **standing, "wrong": [*wrong, *_lost(station)]}
+    wrong = [*wrong, *_lost(station), *faults_of_files(station.settings), *ended_of(station)]
+    return {**status(folder), **budget, **standing, "wrong": list(dict.fromkeys(wrong))}
 
 
 def _lost(station: Station) -> list[str]:
     """What is wrong where what is shown to the broker is not there; it is looked for anew at each connection."""
-    shown = station.settings.broker.certificate_file
-    lost = unreadable({"certificate_file": shown})
-    return [f"its certificate {shown} is not there, or cannot be read; claim it again"] if lost else []
+    broker = station.settings.broker
+    shown = {"certificate": broker.certificate_file, "key": broker.key_file, "broker's authority": broker.ca_file}
+    return [
+        f"its {what} {path} is not there, or cannot be read; claim it again"
+        for what, path in shown.items()
+        if unreadable({what: path})
+    ]
 
 
 def _addresses(station: Station) -> Mapping[str, str]:
@@ -144,15 +151,21 @@ def _run(
 
 def _check_all(stations: Sequence[Station], arguments: argparse.Namespace, errors: TextIO) -> None:
     """Refuse a configuration whose files cannot be used (SettingsError). One station of several whose own cannot, for
-    its disk is gone or it is still to be claimed, is told of and measures: it keeps no other from running."""
-    wrong = []
+    its disk is gone or it is still to be claimed, is told of and measures: it keeps no other from running. So is one of
+    whose files the content is wrong, which may keep it from sending and not from measuring."""
+    wrong, faulty = [], list[str]()
     for station in stations:
         try:
             check_files(station.settings, arguments.config)
         except SettingsError as error:
             wrong.append(error)
+        else:
+            faulty += faults_of_files(station.settings)
+    if faulty and arguments.check:
+        wrong.append(SettingsError(arguments.config, faulty))
     if wrong and (arguments.check or len(wrong) == len(stations)):
         raise SettingsError(arguments.config, list(dict.fromkeys(text for one in wrong for text in one.errors)))
+    wrong += [SettingsError(arguments.config, faulty)] if faulty else []
     for one in wrong:
         errors.write(f"{one}\n")
 

@@ -73,6 +73,18 @@ def load_or_create_key(folder: Path) -> Ed25519PrivateKey:
         raise StateError(f"{error.filename}: {error.strerror}; give the agent a folder it may write") from None
 
 
+def look_at_key(folder: Path) -> bool:
+    """Whether the device's key is there; nothing is made. Raises StateError where it cannot be used."""
+    try:
+        _load_key(folder / KEY_FILE)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        text = f"{error.filename} cannot be read: {error.strerror}; run this as the user whose it is"
+        raise StateError(text) from None
+    return True
+
+
 def public_key_hex(key: Ed25519PrivateKey) -> str:
     """The public half, 64 hexadecimal digits."""
     return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()

@@ -4,10 +4,10 @@ There is one stop (SIGTERM or SIGINT, for all of them), one log, one event loop 
 in threads for its disk, its sensors and its broker, and a broker that does not answer holds one for seconds; so there
 are enough for every station, and none waits for another's.
 
-Stations stand alone: one that cannot go on says so in the log and ends, and the others measure on. So does what a
-program runs beside them (a gateway's sources, its status page). The process ends when it is told to, or when no station
-is left. Where systemd has started it, it is told that the process has started once each station has opened its spool,
-or has ended (systemd.py).
+Stations stand alone: one that cannot go on says so in the log and for `status` (ended.py) and ends, and the others
+measure on. So does what a program runs beside them (a gateway's sources, its status page). The process ends when it is
+told to, or when no station is left. Where systemd has started it, it is told that the process has started once each
+station has opened its spool, or has ended (systemd.py).
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
+from pledgewatch_edge.ended import has_ended, runs
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.logs import about_device, leaves
 from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
@@ -85,16 +86,19 @@ async def _live(station: Station, stop: asyncio.Event, begun: asyncio.Event) -> 
 
     def opened(_: Uplink) -> None:
         begun.set()
+        runs(station)
 
     with about_device(station.device):
         try:
             await keep_running(station, stop, opened)
         except (StateError, SpoolError, SpoolCorruptError) as error:
             log.error("ended error=%r", str(error))
+            has_ended(station, str(error))
             return False
         except Exception as error:  # the top of a station: say what ended it, in one line for each cause
             for leaf in leaves(error):
                 log.error("ended error=%s %s", type(leaf).__name__, leaf, exc_info=leaf)
+            has_ended(station, "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error)))
             return False
         finally:
             begun.set()

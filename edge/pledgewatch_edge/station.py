@@ -82,7 +82,8 @@ class Caring(Protocol):
 class Station(NamedTuple):
     """One station of a program. `make_sensors` and `make_sampler` make theirs anew for each opening of the spool;
     `about` is what the program says of it beside its device; `clock` stamps its samples (None: the computer's own).
-    Where it is cared for from afar, `care` says which station is run in its place."""
+    Where it is cared for from afar, `care` says which station is run in its place. `ended` takes why it has ended where
+    its program goes on without it (ended.py)."""
 
     settings: StationSettings
     make_sensors: Callable[[], Sequence[Sensor]]
@@ -90,6 +91,7 @@ class Station(NamedTuple):
     make_sampler: Callable[[], Sampler] = Sampler
     clock: AgentClock | None = None
     care: Caring | None = None
+    ended: list[str] | None = None
 
     @property
     def device(self) -> str:

@@ -260,6 +260,12 @@ class TlsIdentity:
             path = self.certificate_file
             return term_of(_leaf(path)) if path.exists() else None
 
+    def name(self) -> str | None:
+        """Whose the certificate in force is; None where there is none. Raises StateError."""
+        with _state_errors():
+            path = self.certificate_file
+            return _name(_leaf(path)) if path.exists() else None
+
     def is_whole(self) -> bool:
         """Whether key and certificate are there and belong together. Raises StateError."""
         with _state_errors():
@@ -474,8 +480,7 @@ def standing_of(
     identity = TlsIdentity(folder, token)
     try:
         term = identity.term()
-        if term is not None and token is None and not identity.is_whole() and identity.waiting() is None:
-            wrong.append(f"{identity.key_file} and {identity.certificate_file} do not belong together; claim it again")
+        wrong += pair_faults(identity)
     except StateError as error:
         wrong.append(str(error))
     if now_ms < RELEASED_MS:
@@ -492,6 +497,15 @@ def standing_of(
         "certificate_renewed_from": None if term is None else told(term.renew_ms),
         "wrong": wrong,
     }
+
+
+def pair_faults(identity: TlsIdentity) -> list[str]:
+    """A sentence where key and certificate in force do not belong together; none where there is no certificate, or a
+    token has the key. Raises StateError."""
+    has_pair = identity.key_file is not None and identity.term() is not None
+    if not has_pair or identity.is_whole() or identity.waiting() is not None:
+        return []
+    return [f"{identity.key_file} and {identity.certificate_file} do not belong together; claim it again"]
 
 
 def term_of(certificate: x509.Certificate) -> Term:

@@ -11,6 +11,7 @@ from pledgewatch_edge.claim_steps import ClaimFailedError, carry_out
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.own_files import faults_of_files
 from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_gateway.claiming import GatewayFile
 from pledgewatch_gateway.config import ZONES_MAX, check_site_files, load
@@ -65,6 +66,7 @@ def _tell_what_is_left(config: Path, say: Callable[[str], None]) -> None:
                 left.append(f"zone {zone.name!r} ({zone.device}) has not been claimed")
                 continue
             check_files(settings.station_of(zone), config)
+            left += faults_of_files(settings.station_of(zone))
         check_site_files(settings, config)
     except SettingsError as error:
         left += error.errors

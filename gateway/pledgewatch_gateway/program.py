@@ -71,4 +71,5 @@ def _station(settings: GatewaySettings, zone: ZoneSettings, site: Site, clock: A
         sensors,
         {"gateway": settings.gateway.name, "zone": zone.name, "asset": zone.asset},
         clock=clock,
+        ended=[],
     )

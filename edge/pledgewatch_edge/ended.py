@@ -1,0 +1,45 @@
+"""Why a station has ended by itself while its program goes on: kept for whoever looks at it, until it runs again.
+
+It is kept in memory, which no disk can refuse, for the program's own page; and in the file `ended` of the state folder,
+for `status`, which is another process. A folder that another holds is not written to: what runs there is not ours.
+"""
+
+import contextlib
+import json
+from typing import Final
+
+from pledgewatch_edge.identity import StateError, replace_file, sole_use
+from pledgewatch_edge.station import Station
+
+_FILE: Final = "ended"
+
+
+def has_ended(station: Station, why: str) -> None:
+    """Keep why a station has ended."""
+    if station.ended is not None:
+        station.ended[:] = [why]
+    folder = station.settings.device.state_folder
+    with contextlib.suppress(OSError, StateError), sole_use(folder):  # the log has it
+        replace_file(folder / _FILE, json.dumps({"device": station.device, "why": why}).encode("utf-8"))
+
+
+def runs(station: Station) -> None:
+    """Forget it: the station has begun."""
+    if station.ended is not None:
+        station.ended.clear()
+    with contextlib.suppress(OSError):
+        (station.settings.device.state_folder / _FILE).unlink(missing_ok=True)
+
+
+def ended_of(station: Station) -> list[str]:
+    """A sentence where a station has ended and has not begun anew since."""
+    why = station.ended or _kept(station)
+    return [f"it has ended, and measures no more: {one}" for one in why]
+
+
+def _kept(station: Station) -> list[str]:
+    try:
+        kept = json.loads((station.settings.device.state_folder / _FILE).read_bytes())
+        return [str(kept["why"])] if kept["device"] == station.device else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
