@@ -487,3 +487,18 @@ def test_a_pipe_that_an_invitation_names_for_a_file_is_told_of_and_not_waited_fo
     monkeypatch.setattr(sys, "stdin", io.StringIO(cloud.invite(DEVICE) + "\n"))
     assert main(["claim", "--config", str(device.config), "--state-folder", str(device.state)]) == 0
     assert "[modbus] map: cannot be read: it is a device, a pipe or a socket" in capsys.readouterr().out
+
+
+def test_what_a_person_saves_while_the_cloud_is_asked_stays(
+    cloud: Enrolling, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = claim_steps._asked
+
+    def slow(*given: Any, **named: Any) -> Any:
+        device.config.write_text("[host]\ninterval_s = 600.0 # often\n", encoding="utf-8")
+        return asked(*given, **named)
+
+    monkeypatch.setattr(claim_steps, "_asked", slow)
+    device.claim(cloud.invite(DEVICE))
+    assert "interval_s = 600.0 # often" in device.config.read_text(encoding="utf-8")
+    assert device.document()["broker"]["port"] == 8_883

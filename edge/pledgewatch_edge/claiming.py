@@ -80,7 +80,7 @@ class _Configuration:
             raise ClaimFailedError(f"of the further settings {error}; ask who invited this device") from None
 
     def complete(self, claim: Claim, given: Given, identity: TlsIdentity, say: Callable[[str], None]) -> None:
-        state, config, document = identity.folder, self._config, self._document
+        state, config = identity.folder, self._config
         device: dict[str, str | int] = {
             "operator": claim.operator,
             "name": claim.device,
@@ -96,13 +96,13 @@ class _Configuration:
         }
         if identity.key_file is not None:
             broker |= {"certificate_file": str(identity.certificate_file), "key_file": str(identity.key_file)}
-        refuse(
-            config_file.complete(document, {"device": device, "broker": broker}, self._folder, replace=self._replace),
-            config,
-        )
-        added, left = config_file.add_sections(document, given.settings, replace=self._replace)
         try:
-            config_file.write(config, document)
+            with config_file.sole_edit(config):
+                document = config_file.read(config)  # as it is by now
+                wanted: dict[str, config_file.Keys] = {"device": device, "broker": broker}
+                refuse(config_file.complete(document, wanted, self._folder, replace=self._replace), config)
+                added, left = config_file.add_sections(document, given.settings, replace=self._replace)
+                config_file.write(config, document)
         except OSError as error:
             raise ClaimFailedError(f"the device is claimed, but {config} cannot be written: {error.strerror}") from None
         say(f"{config} has its [device] and [broker] now{''.join(f', and [{name}]' for name in added)}")

@@ -2,9 +2,16 @@
 
 Comments, order and blanks stay. A key that is there with the same meaning stays too; one that says something else is
 told of, and changed only when that was asked for.
+
+Whoever changes a file reads it and writes it within `sole_edit`: of two that change it at once none undoes what the
+other did, and what a person saved before is there.
 """
 
-from collections.abc import Mapping
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +40,36 @@ def read(file: Path) -> tomlkit.TOMLDocument:
         raise SettingsError(file, [f"cannot be read: {error.strerror}"]) from None
     except (TomlError, TOMLKitError, UnicodeDecodeError) as error:
         raise SettingsError(file, [f"is not TOML: {error}"]) from None
+
+
+@contextlib.contextmanager
+def sole_edit(file: Path, patience_s: float = 10.0) -> Iterator[None]:
+    """Be the only program that changes a file. Its folder is held, for the file itself is replaced. Raises
+    SettingsError where another holds it for longer than that, or there is no such folder."""
+    try:
+        descriptor = os.open(file.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsError(file, [f"its folder cannot be opened: {error.strerror}"]) from None
+    try:
+        _hold(descriptor, file, patience_s)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _hold(descriptor: int, file: Path, patience_s: float) -> None:
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise SettingsError(file, ["another program is changing it; run the same again"]) from None
+            time.sleep(0.05)
+        except OSError as error:
+            raise SettingsError(file, [f"its folder cannot be locked: {error.strerror}"]) from None
+        else:
+            return
 
 
 def complete(document: tomlkit.TOMLDocument, wanted: Mapping[str, Keys], folder: Path, *, replace: bool) -> list[str]:

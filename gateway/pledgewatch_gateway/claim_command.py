@@ -3,7 +3,7 @@
 A claim that fails keeps no other from being carried out; the same lines given again do what was left.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -15,7 +15,7 @@ from pledgewatch_edge.own_files import faults_of_files
 from pledgewatch_edge.spool_errors import SpoolError
 from pledgewatch_gateway.claiming import GatewayFile
 from pledgewatch_gateway.config import ZONES_MAX, check_site_files, load
-from pledgewatch_wire.claims import ClaimError
+from pledgewatch_wire.claims import ClaimError, read_claim
 from pledgewatch_wire.settings import SettingsError
 
 _LINE_MAX: Final = 8_192
@@ -29,18 +29,19 @@ def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: 
         out.flush()
 
     count = failed = 0
+    claimed = set[str]()
     for text in _claims(typed, errors):
         count += 1
         try:
             carry_out(text, GatewayFile(config), ca_file=ca_file, say=say)
+            claimed.add(read_claim(text).device)
         except (ClaimError, ClaimFailedError, CloudError, StateError, SpoolError) as error:
             failed += 1
             errors.write(f"claim {count}: {error}\n")
     if not count:
         errors.write("no claim was given; give one a line, as `pledgewatch-cloud devices invite` prints them\n")
-    if count > failed:
-        _tell_what_is_left(config, say)
-    return 0 if count and not failed else 1
+    is_there = not claimed or _tell_what_is_left(config, claimed, say)
+    return 0 if count and not failed and is_there else 1
 
 
 def _claims(typed: TextIO, errors: TextIO) -> Iterator[str]:
@@ -57,10 +58,12 @@ def _claims(typed: TextIO, errors: TextIO) -> Iterator[str]:
             yield line
 
 
-def _tell_what_is_left(config: Path, say: Callable[[str], None]) -> None:
-    left = []
+def _tell_what_is_left(config: Path, claimed: Collection[str], say: Callable[[str], None]) -> bool:
+    """Whether the configuration can be read, and has the zones that have just been claimed."""
+    left, lost = [], set(claimed)
     try:
         settings = load(config)
+        lost -= {zone.device for zone in settings.zones if zone.cloud_url is not None}
         for zone in settings.zones:
             if zone.cloud_url is None:
                 left.append(f"zone {zone.name!r} ({zone.device}) has not been claimed")
@@ -70,7 +73,9 @@ def _tell_what_is_left(config: Path, say: Callable[[str], None]) -> None:
         check_site_files(settings, config)
     except SettingsError as error:
         left += error.errors
+    left += [f"{device} has been claimed, and its lines are not there; run the same again" for device in sorted(lost)]
     for line in left:
         say(f"- {line}")
     if not left:
         say(f"to begin: pledgewatch-gateway run --config {config}")
+    return not lost

@@ -18,6 +18,7 @@ from pledgewatch_edge.config import BrokerSettings
 from pledgewatch_edge.tls_identity import CLOUD_CA_FILE, TlsIdentity
 from pledgewatch_gateway.config import GatewaySettings, ZoneSettings, load
 from pledgewatch_wire.claims import Claim
+from pledgewatch_wire.settings import SettingsError
 
 _NO_BROKER = {"broker": {"host": "claimed.invalid"}}  # to read a configuration whose broker the first claim brings
 
@@ -31,9 +32,10 @@ class GatewayFile:
 
     def identity_of(self, claim: Claim) -> TlsIdentity:
         """Where the keys of the claim's zone go. Raises SettingsError, ClaimFailedError."""
-        settings = load(self._config, {} if self._broker().get("host") else _NO_BROKER)
+        settings = self._settings()
         zone = _zone_of(settings, claim)
         require_writable(self._config)
+        self._name_broker("claimed.invalid", 1)  # of this document, which is not written
         return TlsIdentity(settings.folder_of(zone))
 
     def check_further(self, settings: str) -> None:
@@ -44,28 +46,56 @@ class GatewayFile:
             )
 
     def complete(self, claim: Claim, given: Given, identity: TlsIdentity, say: Callable[[str], None]) -> None:
-        """Complete the zone's lines. What stands there of an earlier claim is the cloud's to say again."""
-        where: dict[str, str | int] = {"host": given.broker_host, "port": given.broker_port}
+        """Complete the zone's lines, in the file as it is by now. What stands there of an earlier claim is the cloud's
+        to say again."""
+        try:
+            with config_file.sole_edit(self._config):
+                self._complete(claim, given, identity)
+        except OSError as error:
+            text = f"{claim.device} is claimed, but {self._config} cannot be written: {error.strerror}"
+            raise ClaimFailedError(text) from None
+        except (SettingsError, ClaimFailedError) as error:
+            text = (
+                f"{claim.device} is claimed, but its lines were not written; mend this and run the same again: {error}"
+            )
+            raise ClaimFailedError(text) from None
+        say(f"{self._config} has what is {claim.device}'s now")
+
+    def _complete(self, claim: Claim, given: Given, identity: TlsIdentity) -> None:
+        self._document = config_file.read(self._config)
+        settings = self._settings()
+        if settings.folder_of(_zone_of(settings, claim)) != identity.folder:
+            raise ClaimFailedError(f"its zone had the folder {identity.folder}; write that there again")
+        self._name_broker(given.broker_host, given.broker_port)
+        _put(self._lines_of(claim.device), self._wanted(claim, given, identity))
+        config_file.write(self._config, self._document)
+
+    def _settings(self) -> GatewaySettings:
+        return load(self._config, {} if self._broker().get("host") else _NO_BROKER)
+
+    def _name_broker(self, host: str, port: int) -> None:
+        """Name a broker where there is none. Raises SettingsError where [broker] is written so that it cannot be."""
+        if self._broker().get("host"):
+            return
+        folder = self._config.absolute().parent
+        where: dict[str, str | int] = {"host": host, "port": port}
+        config_file.complete(self._document, {"broker": where}, folder, replace=False)
         if not self._broker().get("host"):
-            folder = self._config.absolute().parent
-            config_file.complete(self._document, {"broker": where}, folder, replace=False)
+            text = "broker has no host, and none can be put there; write it as a section [broker], and leave out host"
+            raise SettingsError(self._config, [text])
+
+    def _wanted(self, claim: Claim, given: Given, identity: TlsIdentity) -> Mapping[str, str | int | None]:
+        """What is to stand in the zone's lines; None: nothing."""
         broker = self._broker()
         usual = BrokerSettings(host=given.broker_host)
         is_shared = (broker.get("host"), broker.get("port", usual.port)) == (given.broker_host, given.broker_port)
         knows_cloud = (identity.folder / CLOUD_CA_FILE).exists() and claim.url.startswith("https:")
-        wanted: dict[str, str | int | None] = {
+        return {
             "cloud_url": claim.url,
             "cloud_ca_file": str(identity.folder / CLOUD_CA_FILE) if knows_cloud else None,
             "broker_host": None if is_shared else given.broker_host,
             "broker_port": None if is_shared else given.broker_port,
         }
-        _put(self._lines_of(claim.device), wanted)
-        try:
-            config_file.write(self._config, self._document)
-        except OSError as error:
-            text = f"{claim.device} is claimed, but {self._config} cannot be written: {error.strerror}"
-            raise ClaimFailedError(text) from None
-        say(f"{self._config} has what is {claim.device}'s now")
 
     def _broker(self) -> MutableMapping[str, Any]:
         found = self._document.get("broker")
