@@ -15,6 +15,7 @@ from warehouses import BOX
 from pledgewatch_cloud.__main__ import main
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide import state as state_module
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.mosquitto import acl_of
 from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.claims import read_claim
@@ -127,3 +128,55 @@ def test_an_operator_has_no_zone_behind_anothers_gateway(tmp_path: Path) -> None
     again = seeing.invite("operator-one", "zone-1")
     assert again.json()["gateway"] == SITE
     seeing.close()
+
+
+def test_a_gateway_of_which_anothers_invitation_waits_is_not_to_be_had(cloud: ClaimCloud) -> None:
+    hall = cloud.invite("hall", **{**ZONE, "gateway": "site-9"})
+    other = {"operator": OTHER_OPERATOR, "asset": ASSET}
+    for device, more, words in (
+        ("bee", {"gateway": "site-9"}, f"site-9 is not a gateway of {OTHER_OPERATOR}; name another"),
+        ("site-9", {}, "site-9 is invited as a device and as a gateway; name one otherwise"),
+        ("bee", {"gateway": "hall"}, "hall is invited as a device and as a gateway; name one otherwise"),
+    ):
+        refused = assert_problem(cloud.post("/devices/invitations", {"device": device, **other, **more}), 422)
+        assert refused["detail"] == words
+    again = cloud.post("/devices/invitations", {"device": "hall", **ZONE, "gateway": "site-9"})
+    assert again.status_code == 201, "its own is put in the place of the one before"
+    assert_problem(cloud.post("/devices/claims", Claimant("hall").claim(hall)), 404)
+    cloud.world.at_ms += 4 * DAY_MS
+    late = cloud.post("/devices/invitations", {"device": "bee", **other, "gateway": "site-9"})
+    assert late.status_code == 201, "an invitation that has ended keeps nothing"
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_the_book_names_no_gateway_as_a_device_that_speaks_for_itself(cloud: ClaimCloud, *, by_file: bool) -> None:
+    cloud.claimed(Claimant("hall"), cloud.invite("hall", **ZONE))
+    spine = cloud.cloud.spine
+    bee = DOCK | {"device": "bee", "public_key": Device(seed=33).public_key}
+
+    def amend(document: dict[str, object]) -> None:
+        if by_file:
+            spine.commit(drafts.amend_from_file, "book.json", str(document), document)
+        else:
+            spine.commit(drafts.amend, document)
+
+    amend({"installations": [bee | {"device": "gate", "gateway": "", "public_key": Device(seed=34).public_key}]})
+    for gateway in ("hall", "gate"):
+        with pytest.raises(BookError, match=f"installations bee: gateway {gateway} is a device's name; a gateway is"):
+            amend({"installations": [bee | {"gateway": gateway}]})
+    amend({"installations": [bee]})
+    with pytest.raises(BookError, match="installations dock: gateway hall is a device's name"):
+        amend({"installations": [DOCK | {"gateway": "hall"}]})
+    assert heard(cloud) == {SITE: {"dock", "bee"}, "hall": {"hall"}}
+
+
+def test_a_book_that_has_such_a_gateway_already_can_still_be_amended_and_replayed(cloud: ClaimCloud) -> None:
+    cloud.claimed(Claimant("hall"), cloud.invite("hall", **ZONE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pledgewatch_cloud.decide.identity_acts.check_gateways", lambda *_: None)
+        cloud.cloud.spine.commit(drafts.amend, {"installations": [DOCK | {"gateway": "hall"}]})
+    bee = DOCK | {"device": "bee", "public_key": Device(seed=33).public_key}
+    cloud.cloud.spine.commit(drafts.amend, {"installations": [bee]})
+    assert recover(cloud.cloud.store).book.installations["dock"].gateway == "hall"
+    cloud.cloud.spine.commit(drafts.amend, {"installations": [DOCK]})
+    assert heard(cloud) == {SITE: {"dock", "bee"}, "hall": {"hall"}}

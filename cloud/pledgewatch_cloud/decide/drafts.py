@@ -90,15 +90,20 @@ class Sent(Protocol):
 def amend(state: State, document: dict[str, Any]) -> Draft | None:
     """Amend the book; None where that changes nothing. Raises BookError where it is refused."""
     after = book_module.amend(state.book, document)
+    acts.check_gateways(state.book, after, state.identities)
     return None if book_module.is_same(after, state.book) else Draft(Amendment(document), after)
 
 
 def amend_from_file(state: State, file: str, sha256: str, document: dict[str, Any]) -> Draft | None:
     """Amend the book by a book file; None where just this content was the last to be taken from that file.
 
-    So a restart brings nothing back that was amended since. Where the book refuses it, Spine.commit raises BookError.
+    So a restart brings nothing back that was amended since. Raises BookError where it is refused.
     """
-    return None if state.files.get(file) == sha256 else Draft(Amendment(document, file, sha256))
+    if state.files.get(file) == sha256:
+        return None
+    after = book_module.amend(state.book, document)
+    acts.check_gateways(state.book, after, state.identities)
+    return Draft(Amendment(document, file, sha256), after)
 
 
 def move(state: State, facility: str, document: dict[str, Any]) -> Draft | None:
@@ -218,6 +223,7 @@ def say_booked(state: State, milestone: str, release: str, by: str, why: str) ->
 def invite_device(state: State, asked: DeviceInvitation) -> Draft | None:
     """Invite a device to claim an identity. Raises IdentityError, BookError where it is refused."""
     acts.invited(state.book, state.identities, asked)
+    acts.check_waiting(state.identities, asked)
     return Draft(asked)
 
 

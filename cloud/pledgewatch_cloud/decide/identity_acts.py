@@ -8,7 +8,7 @@ An act that cannot be is refused with an IdentityError. The same functions are a
 (drafts.py) and when it is read back (step.py), so what was refused is never in the journal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +38,7 @@ from pledgewatch_cloud.decide.identity_book import (
     Issued,
     Revoked,
 )
+from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.items import assets
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_cloud.decide.moments import iso
@@ -497,6 +498,46 @@ def _check_gateway(installations: Mapping[str, Installation], asked: DeviceInvit
     if asked.settings:
         text = f"settings: what is set of {asked.device} stands in the file of gateway {gateway}; leave them out"
         raise IdentityError(Why.INVALID, text)
+
+
+def check_waiting(identities: IdentityBook, asked: DeviceInvitation) -> None:
+    """Refuse a gateway of which another operator's invitation waits, and a name that is to be both a device's and a
+    gateway's: whoever claims first would shut the other out. Asked before an invitation is written down, and not of one
+    that stands. Raises IdentityError."""
+    for one in identities.invitations.values():
+        if one.until_ms <= asked.at_ms or one.device == asked.device:
+            continue
+        if asked.gateway and one.gateway == asked.gateway and one.operator != asked.operator:
+            text = f"{asked.gateway} is not a gateway of {asked.operator}; name another"
+            raise IdentityError(Why.INVALID, text)
+        if asked.device == one.gateway or asked.gateway == one.device:
+            name = asked.device if asked.device == one.gateway else asked.gateway
+            text = f"{name} is invited as a device and as a gateway; name one otherwise"
+            raise IdentityError(Why.INVALID, text)
+
+
+def check_gateways(before: Book, after: Book, identities: IdentityBook) -> None:
+    """Refuse an amendment that names a gateway as a device is named which speaks for itself: the access list has one
+    user of that name, so it would leave both out. Asked before an amendment is written down; what is in the book stays.
+    Raises BookError."""
+    known = set(_namesakes(before, identities))
+    errors = [
+        f"installations {device}: gateway {gateway} is a device's name; a gateway is none, so name it otherwise"
+        for device, gateway in _namesakes(after, identities)
+        if (device, gateway) not in known
+    ]
+    if errors:
+        raise BookError(errors)
+
+
+def _namesakes(book: Book, identities: IdentityBook) -> Iterator[tuple[str, str]]:
+    """Devices behind a gateway that is named as another device is, which has a user of its own."""
+    for one in book.installations.values():
+        named = book.installations.get(one.gateway) if one.gateway != one.device else None
+        if named is None or one.retired or named.retired:
+            continue
+        if not named.gateway or named.device in identities.identities:
+            yield one.device, one.gateway
 
 
 def _document(one: Installation) -> dict[str, Any]:
