@@ -157,3 +157,19 @@ def page_of(station: Station) -> Shown:
 
 def refusing(path: Path, *_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@pytest.mark.parametrize(
+    ("other", "whose"), [("elsewhere", "of zone 'Cold room'"), ("state/stock.documents", "of [documents]")]
+)
+def test_a_folder_that_is_anothers_by_another_name_is_told_of(
+    site: Site, capsys: pytest.CaptureFixture[str], other: str, whose: str
+) -> None:
+    site.write(GATEWAY + BROKER)
+    assert main(["run", "--config", str(site.file), "--check"]) == 0
+    folder = site.folder / "state" / "cold" if other == "elsewhere" else site.folder / other
+    folder.mkdir(parents=True)
+    (site.folder / "elsewhere").symlink_to(folder, target_is_directory=True)
+    assert main(["run", "--config", str(site.file), "--check"]) == 2
+    words = f"[[zones]] folder {site.folder}/elsewhere of 'Racks' is that {whose}; give each its own"
+    assert words in capsys.readouterr().err

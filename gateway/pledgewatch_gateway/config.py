@@ -195,11 +195,11 @@ def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> GatewayS
 
 def check_site_files(settings: GatewaySettings, file: Path) -> None:
     """Refuse a configuration whose brokers of the LAN or documents name files that cannot be used, or two of whose
-    sources would take from one port or folder (SettingsError)."""
+    sources would take from one port or folder, or two of whose zones have one folder by two names (SettingsError)."""
     named: dict[str, Path | None] = {}
     for number, one in enumerate(settings.mqtt):
         named |= broker_files(f"[mqtt][{number}] broker", one.broker)
-    errors = [*unreadable(named), *_shared_ports(settings.serial)]
+    errors = [*unreadable(named), *_shared_ports(settings.serial), *_shared_folders(settings)]
     if settings.documents is not None:
         errors += faults_of(settings.documents)
     if errors:
@@ -213,6 +213,17 @@ def _shared_ports(ports: Sequence[SerialSettings]) -> list[str]:
         first = taken.setdefault(os.path.realpath(one.port), number)
         if first != number:
             found.append(f"[serial][{number}] port {one.port} is that of [serial][{first}]; give each its own")
+    return found
+
+
+def _shared_folders(settings: GatewaySettings) -> list[str]:
+    """A sentence for each zone whose folder is another's, by whichever name: one of them could never run."""
+    found, taken = [], {os.path.realpath(settings.documents_folder): "that of [documents]"}
+    for zone in settings.zones:
+        folder = settings.folder_of(zone)
+        first = taken.setdefault(os.path.realpath(folder), f"that of zone {zone.name!r}")
+        if first != f"that of zone {zone.name!r}":
+            found.append(f"[[zones]] folder {folder} of {zone.name!r} is {first}; give each its own")
     return found
 
 
