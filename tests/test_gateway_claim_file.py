@@ -90,10 +90,9 @@ def test_a_file_that_can_take_no_broker_is_told_of_before_the_code_is_spent(
 def test_a_claim_after_which_the_file_cannot_be_used_or_has_not_its_zone_has_not_done_all(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write = config_file.write
     for text, words in ((GATEWAY, "cold has been claimed, and its lines are not there"), ("[", "is not TOML")):
         with monkeypatch.context() as patch:
-            patch.setattr(config_file, "write", lambda *given, text=text: [write(*given), site.write(text)])
+            patch.setattr(config_file, "write", lambda *_, text=text: site.file.write_text(text, encoding="utf-8"))
             assert site.claim(monkeypatch, site.invite("cold")) == 1
         assert f"- {words}" in capsys.readouterr().out
         site.write(GATEWAY)
