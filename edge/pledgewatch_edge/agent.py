@@ -15,6 +15,7 @@ from pledgewatch_edge.care import overlay
 from pledgewatch_edge.care.care import Care
 from pledgewatch_edge.clock import AgentClock, machine_keeps_time, system_ms
 from pledgewatch_edge.config import StationSettings, check_files, require_within
+from pledgewatch_edge.guest import CANNOT, told
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, faults_of, given_by, sections, sensors_of, with_sections_of_others
@@ -22,7 +23,6 @@ from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
 from pledgewatch_edge.sensors.contacts import ContactsSettings
 from pledgewatch_edge.sensors.gps import GpsSettings
 from pledgewatch_edge.sensors.gpsd import GpsdSettings
-from pledgewatch_edge.sensors.guest import CANNOT, told
 from pledgewatch_edge.sensors.host import HostSettings
 from pledgewatch_edge.sensors.modbus import ModbusSettings
 from pledgewatch_edge.sensors.onewire import OneWireSettings

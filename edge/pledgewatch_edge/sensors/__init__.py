@@ -24,8 +24,8 @@ from types import ModuleType
 from typing import Any, Final, Protocol, runtime_checkable
 
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.guest import CANNOT, Guest, channels_of, told
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.sensors.guest import CANNOT, Guest, channels_of, told
 from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Channel
 
 ENTRY_POINTS: Final = "pledgewatch.sensors"
