@@ -10,11 +10,13 @@ from test_edge_spool_bounds import all_of, fill
 from test_thinning import Cloud, thinned_spool
 
 from pledgewatch_cloud.decide.admission import EpochState, committed_of, named_up_to
+from pledgewatch_edge import spool_contents
 from pledgewatch_edge.budget import BUDGET_FILE, Budget, budget_status, on_the_wire
 from pledgewatch_edge.config import DAY_S, UplinkSettings
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sending import Sending
 from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool_log import Run, payload_of
 from pledgewatch_edge.window import Lane
 from pledgewatch_wire.codec import Committed, Payload, decode
 from pledgewatch_wire.marks import Marks
@@ -268,6 +270,69 @@ def test_of_many_alarms_the_newest_goes_first_and_a_new_one_before_those_of_an_o
         assert new == 30
         assert sum(asked) < 10, "a word costs more than seven alarms"
         assert asked[-1], "the last of them asks what has come"
+
+
+def test_of_a_long_run_of_alarms_the_newest_piece_goes_first(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 10)
+        spool.append([*samples(10, 300), *(urgent(number) for number in range(310, 335)), *samples(60, 400)])
+        sent = [(first, last) for lane, first, last in Bench(tmp_path, spool).all() if lane is Lane.URGENT]
+        assert sent[:4] == [(136, 145), (11, 11), (22, 22), (33, 33)], "ten to a payload"
+        assert sent[10:] == [(110, 110), (121, 130), (131, 135)]
+
+
+def test_where_the_newest_alarm_goes_with_what_is_live_the_others_follow_the_oldest_first(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 10)
+        assert Bench(tmp_path, spool).all()[:3] == [
+            (Lane.LIVE, 101, 110),
+            (Lane.URGENT, 11, 11),
+            (Lane.URGENT, 22, 22),
+        ]
+
+
+def test_alarms_that_stand_alone_ask_for_a_word_at_half_of_the_window_and_at_all_of_it(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 300)
+        spool.append(samples(60, 6_000))
+        bench = Bench(tmp_path, spool, in_flight_readings=100)
+
+        def asked() -> list[bool]:
+            """Of the alarms that go now, whether they ask for a word."""
+            gone = []
+            while (one := bench.sending.next(with_backlog=False)) is not None:
+                gone += [decode(one.data).committed_wanted] if one.lane is Lane.URGENT else []
+            return gone
+
+        assert asked() == [*[False] * 49, True], "those of an outage have half of it"
+        news = []
+        for number in range(50):
+            spool.append([*samples(60, 10_000 + 200 * number), urgent(10_060 + 200 * number), *samples(60, 10_061)])
+            news += asked()
+        assert news == [*[False] * 49, True]
+
+
+def test_an_alarm_costs_one_frame_to_be_sent_and_not_as_many_as_a_payload_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Run] = []
+
+    def counted(run: Run) -> Payload:
+        decoded.append(run)
+        return payload_of(run)
+
+    monkeypatch.setattr(spool_contents, "payload_of", counted)
+    with new_spool(tmp_path) as spool:
+        alarms_before_a_backlog(spool, 200)
+        for number in range(60):
+            spool.append(samples(1, 5_000 + number))  # each in a frame of its own, all of them live
+        bench = Bench(tmp_path, spool, 1, readings_per_payload=60, in_flight_readings=1_000)
+        alarms = 0
+        decoded.clear()
+        while (one := bench.sending.next()) is not None and one.lane is Lane.URGENT:
+            alarms += 1
+        assert alarms == 200
+        assert len(decoded) < 2 * alarms, "what is live was decoded as well, once or twice"
 
 
 @pytest.mark.parametrize("gaps", [5, 100])

@@ -255,7 +255,8 @@ class Sending:
         if live and live[0].sequence <= first <= live[-1].sequence and self._has_room(Lane.LIVE, live, finishing):
             return self._send_live(live, finishing=finishing)
         room = self._window.room(Lane.URGENT) - (0 if is_news else self._window.limit // 2)
-        limit = self._live_max if finishing else min(self._live_max, room)
+        limit = min(self._live_max, last - first + 1)  # a reading more is a frame more to decode
+        limit = limit if finishing else min(limit, room)
         run = one_clock(self._spool.read(first - 1, limit, urgent=True), last) if limit > 0 else []
         if not run:
             return None
