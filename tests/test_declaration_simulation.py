@@ -119,9 +119,9 @@ class World:
         sending.begin(0)
         return sending
 
-    def word(self, after: int = 0) -> Committed:
+    def word(self) -> Committed:
         """What the cloud says."""
-        return committed_of(1, self.cloud.devices.get((DEVICE, 1)), after)  # type: ignore[arg-type]
+        return committed_of(1, self.cloud.devices.get((DEVICE, 1)))  # type: ignore[arg-type]
 
     def short_link(self) -> None:
         """One that ends before all has come, or the last word of it."""
@@ -176,8 +176,7 @@ class Link:
         """What the cloud has to say now."""
         world, terms, dice = self.world, self.world.terms, self.world.dice
         for stream in self.answers.due(world.now):
-            word = world.word(self.answers.named_up_to(stream))
-            self.answers.said(stream, word)
+            word = self.answers.word(stream, world.cloud.devices.get((DEVICE, 1)))  # type: ignore[arg-type]
             if dice.random() < terms.lost:
                 self.words_lost += 1
             else:

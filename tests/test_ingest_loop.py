@@ -10,9 +10,8 @@ import pytest
 from builders import MINUTE_MS, NOON_MS, Device, ManualClock, book_document, temperature
 
 from pledgewatch_cloud.decide import drafts, payloads
-from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.decide.batch import Readings
-from pledgewatch_cloud.ingest.answers import CROWDED_S, Answers
+from pledgewatch_cloud.ingest.answers import GAP_AGAIN_S, Answers
 from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.hearing import Hearing
 from pledgewatch_cloud.ingest.loop import IngestLoop
@@ -173,6 +172,23 @@ async def test_committed_is_said_of_what_is_on_disk_when_it_is_asked_for() -> No
     assert bench.broker.published[0][0] == "pw/1/harbour-line/container-1/committed"
 
 
+async def test_what_comes_while_a_word_is_published_is_told_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    publish = bench.broker.publish
+
+    async def slow(topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        if not bench.broker.published:
+            bench.measure(wanted=True)
+            while len(bench.broker.acknowledged) < 2:
+                await asyncio.sleep(0.01)
+        return await publish(topic, payload, retain=retain)
+
+    monkeypatch.setattr(bench.broker, "publish", slow)
+    bench.measure(wanted=True)
+    await bench.run_until(lambda: len(bench.words()) == 2)
+    assert [one.contiguous for one in bench.words()] == [1, 2]
+
+
 async def test_committed_is_said_after_so_many_readings_and_after_a_while() -> None:
     many = Bench(after_readings=2)
     many.measure()
@@ -232,10 +248,10 @@ def test_a_gap_that_stands_is_told_of_again_after_a_while() -> None:
         answers.took(spine.take([device.arrival(some)]), at_s)
         due.append(len(answers.due(at_s)))
         for one in answers.due(at_s):
-            answers.said(one, committed_of(one.epoch, spine.state.devices[one.device, one.epoch]))
+            answers.word(one, spine.state.devices[one.device, one.epoch])
     again = [len(answers.due(at_s)) for at_s in (603.5, 604.5)]
     for one in answers.due(604.5):
-        answers.said(one, committed_of(one.epoch, spine.state.devices[one.device, one.epoch]))
+        answers.word(one, spine.state.devices[one.device, one.epoch])
     assert (due, again) == ([0, 1, 0, 0, 1, 0], [0, 1])
     assert [len(answers.due(at_s)) for at_s in (1_803.5, 1_805.5)] == [0, 1], "and then after twice as long"
 
@@ -254,23 +270,19 @@ def test_where_a_word_cannot_name_all_alarms_bring_one_in_a_while_and_it_names_w
                 arrival = device.arrival([told[number - 1]])
                 arrival.committed_wanted = wanted
                 answers.took(spine.take([arrival]), at_s)
-            for one in answers.due(at_s):
-                known = spine.state.devices[one.device, one.epoch]
-                word = committed_of(one.epoch, known, answers.named_up_to(one))
-                answers.said(one, word)
-                found.append(word.ranges)
+            found += [answers.word(one, spine.state.devices[one.device, one.epoch]).ranges for one in answers.due(at_s)]
         return found
 
     assert len(words(0.0, *range(2, 2 + 3 * MAX_RANGES, 3))) == MAX_RANGES, "as long as a word names all"
     assert len(words(1.0, *range(200, 300, 3))) == 0
-    assert words(CROWDED_S - 1.0) == [], "the last was told of at 0"
-    (word,) = words(CROWDED_S)
+    assert words(GAP_AGAIN_S - 1.0) == [], "the last was told of at 0"
+    (word,) = words(GAP_AGAIN_S)
     assert set(word) >= {(one, one) for one in range(200, 300, 3)}, "all that has come since"
-    assert words(2 * CROWDED_S - 1) == [], "nothing is new"
-    assert len(words(2 * CROWDED_S, 400)) == 1, "at once, where none was for a while"
+    assert words(2 * GAP_AGAIN_S - 1) == [], "nothing is new"
+    assert len(words(2 * GAP_AGAIN_S, 400)) == 1, "at once, where none was for a while"
     new = [301, 304, 307]
-    assert words(2 * CROWDED_S, *new) == [], "below the newest no gap opens"
-    (word,) = words(2 * CROWDED_S, 310, wanted=True)
+    assert words(2 * GAP_AGAIN_S, *new) == [], "below the newest no gap opens"
+    (word,) = words(2 * GAP_AGAIN_S, 310, wanted=True)
     assert set(word) > {(one, one) for one in [*new, 310]}, "whose turn it is or not"
 
 

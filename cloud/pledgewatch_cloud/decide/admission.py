@@ -34,7 +34,7 @@ from pledgewatch_cloud.decide.columns import Truths
 from pledgewatch_cloud.decide.identity_book import IdentityBook
 from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import MAX_EPOCH, MAX_RANGES, Committed, Thinned
+from pledgewatch_wire.codec import MAX_EPOCH, MAX_RANGES, MAX_SEQUENCE, Committed, Thinned
 from pledgewatch_wire.ended import Ended, ended_of
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Channel, Quality
@@ -506,18 +506,20 @@ def _suspicion(arrival: Arrival, sequence: int, kind: str) -> Suspicion:
     return Suspicion(arrival.device, arrival.epoch, sequence, kind, raw_sha256, arrival.received_at_ms)
 
 
-def committed_of(epoch: int, state: EpochState | None, after: int = 0) -> Committed:
+def committed_of(epoch: int, state: EpochState | None, after: int = 0, fresh: int = MAX_SEQUENCE) -> Committed:
     """What may be said to the device: how far all is there, the ranges beyond that, and the marks.
 
-    Of more than MAX_RANGES ranges it names the newest, and of the others those that end above `after`, then the first
-    ones: `named_up_to` says where the next word is to go on.
+    Of more than MAX_RANGES ranges it names the newest, and of the others those from `fresh` on, or where there are none
+    those that end above `after`, then the first ones: `named_up_to` says where the next word is to go on.
     """
     if state is None:
         return Committed(epoch, 0)
     contiguous, ranges = state.marks.contiguous, state.marks.ranges
     if len(ranges) > MAX_RANGES:
         others = MAX_RANGES - 1
-        place = bisect_left(ranges, after + 1, hi=len(ranges) - 1, key=itemgetter(1))
+        place = bisect_left(ranges, fresh, hi=len(ranges) - 1, key=itemgetter(1))
+        if place == len(ranges) - 1:
+            place = bisect_left(ranges, after + 1, hi=len(ranges) - 1, key=itemgetter(1))
         wrapped = max(0, place + others - (len(ranges) - 1))
         ranges = (*ranges[:wrapped], *ranges[place : place + others - wrapped], ranges[-1])
     leaves = dict(state.leaves) if ranges else {}

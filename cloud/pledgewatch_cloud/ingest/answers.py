@@ -7,8 +7,8 @@ who hears of it sends it again.
 
 Where a device has left so many gaps that one word cannot name all that is there, a word costs it more than many an
 alarm and tells it of hardly any loss. So a gap that opens there is told of at once only if none was in the last
-CROWDED_S; and of what is there a word names what has come since the word before, new or not, so that the device need
-not wait for its turn to hear of it.
+GAP_AGAIN_S, and in the other case then; and of what is there a word names what has come since the word before, new or
+not, so that the device need not wait for its turn to hear of it.
 """
 
 import math
@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from pledgewatch_cloud.decide.admission import Admission, named_up_to
+from pledgewatch_cloud.decide.admission import Admission, EpochState, committed_of, named_up_to
 from pledgewatch_cloud.decide.batch import Arrival
 from pledgewatch_cloud.ingest.decode import DeviceStatus
-from pledgewatch_wire.codec import MAX_EPOCH, Committed
+from pledgewatch_wire.codec import MAX_EPOCH, MAX_SEQUENCE, Committed
 
-_GAP_AGAIN_S = 600.0
+GAP_AGAIN_S = 600.0
 _GAP_AGAIN_MAX_S = 21_600.0
-CROWDED_S = 30.0
 
 
 class Stream(NamedTuple):
@@ -44,21 +43,17 @@ class _Unsaid:
 
 
 class _Gap(NamedTuple):
-    """A stream with a gap: where its last range begins, when and how often its device was told, and whether a gap that
-    has opened since is to be told of."""
+    """A stream with a gap: where its last range begins, when its device was told, and how often without a new one."""
 
     stream: tuple[str, str, int]
     newest: int
     told_s: float
     times: int
-    waits: bool = False
 
     @property
     def again_s(self) -> float:
         """When to tell it again: later each time, for what is lost for good is never sent."""
-        if self.waits:
-            return self.told_s + CROWDED_S
-        return self.told_s + min(_GAP_AGAIN_S * 2.0**self.times, _GAP_AGAIN_MAX_S)
+        return self.told_s + min(GAP_AGAIN_S * 2.0**self.times, _GAP_AGAIN_MAX_S)
 
 
 class Answers:
@@ -72,7 +67,7 @@ class Answers:
         self._gaps: dict[tuple[str, int], _Gap] = {}  # device, epoch: of streams with a gap
         self._gaps_due_s = math.inf  # none of them is due before
         self._named: dict[Stream, int] = {}  # up to where, of streams with more ranges than a word names
-        self._fresh: dict[Stream, tuple[int, int]] = {}  # of those, what has come since: from where to where
+        self._fresh: dict[Stream, int] = {}  # of those, the lowest that has come since
         self._online: dict[tuple[str, str], int] = {}  # the epoch that a device has just come online with
 
     def took(self, admission: Admission, now_s: float) -> None:
@@ -88,7 +83,8 @@ class Answers:
                 self._at_once[stream] = None
         for arrival in admission.known:
             self._at_once[Stream(arrival.operator, arrival.device, arrival.epoch)] = None
-            self._freshen(arrival, arrival.first_sequence)
+        if self._named:
+            self._freshen((*admission.accepted, *admission.known))
         gaps = {key: state.marks.ranges[-1][0] for key, state in admission.devices.items() if state.marks.ranges}
         if self._gaps:
             for key in admission.devices.keys() - gaps.keys():
@@ -101,32 +97,29 @@ class Answers:
         for arrival in admission.accepted:
             key = arrival.device, arrival.epoch
             before, newest = self._gaps.get(key), gaps.get(key, 0)
-            if arrival.first_sequence < newest:
-                self._freshen(arrival, arrival.first_sequence)
             if newest > (before.newest if before else 0):
                 stream = Stream(arrival.operator, *key)
-                if before and stream in self._named and now_s < before.told_s + CROWDED_S:
-                    if before.waits:
-                        self._freshen(arrival, before.newest)  # another is the newest now
-                    gap = before._replace(newest=newest, waits=True)
+                if before and stream in self._named:
+                    gap = before._replace(newest=newest, times=0)
                 else:
                     gap = _Gap(stream, newest, now_s, 0)
                     self._at_once[stream] = None
                 self._gaps[key] = gap
                 self._gaps_due_s = min(self._gaps_due_s, gap.again_s)
 
-    def _freshen(self, arrival: Arrival, sequence: int) -> None:
-        """Have the next word to a device begin no later than with a reading, where it cannot name all."""
-        stream = Stream(arrival.operator, arrival.device, arrival.epoch)
-        if stream in self._named:
-            low, high = self._fresh.get(stream, (sequence, sequence))
-            self._fresh[stream] = min(low, sequence), max(high, sequence)
+    def _freshen(self, arrivals: Iterable[Arrival]) -> None:
+        """Have the next word to a device begin no later than with what has come, where it cannot name all."""
+        for arrival in arrivals:
+            stream = Stream(arrival.operator, arrival.device, arrival.epoch)
+            if stream in self._named:
+                first = arrival.first_sequence
+                self._fresh[stream] = min(first, self._fresh.get(stream, first))
 
     def _tell_again(self, now_s: float) -> None:
         """Tell of gaps that have stood for long."""
         for key, gap in self._gaps.items():
             if gap.again_s <= now_s:
-                self._gaps[key] = gap._replace(told_s=now_s, times=0 if gap.waits else gap.times + 1, waits=False)
+                self._gaps[key] = gap._replace(told_s=now_s, times=gap.times + 1)
                 self._at_once[gap.stream] = None
         self._gaps_due_s = min((gap.again_s for gap in self._gaps.values()), default=math.inf)
 
@@ -144,26 +137,23 @@ class Answers:
         online = ((*names, epoch) for names, epoch in self._online.items())
         return [Stream(*one) for one in dict.fromkeys([*self._at_once, *online, *(stream for stream, _ in late)])]
 
-    def named_up_to(self, stream: Stream) -> int:
-        """Up to where the word before has named ranges in turn, where it could not name all; or else up to where
-        nothing has come since."""
-        fresh = self._fresh.get(stream)
-        return fresh[0] - 1 if fresh else self._named.get(stream, 0)
-
-    def said(self, stream: Stream, word: Committed) -> None:
-        """The device has been told what is committed, as far as a word names it."""
+    def word(self, stream: Stream, state: EpochState | None) -> Committed:
+        """What to tell a device now; it counts as told."""
+        named, fresh = self._named.get(stream, 0), self._fresh.pop(stream, MAX_SEQUENCE)
+        word = committed_of(stream.epoch, state, named, fresh)
         if word.names_all:
             self._named.pop(stream, None)
-            self._fresh.pop(stream, None)
         else:
-            place = self._named[stream] = named_up_to(word, self.named_up_to(stream))
-            low, high = self._fresh.pop(stream, (0, 0))
-            if low <= place < high:
-                self._fresh[stream] = place + 1, high
-        gap = self._gaps.get((stream.device, stream.epoch)) if self._gaps else None
-        if gap is not None and gap.waits:
-            self._gaps[stream.device, stream.epoch] = gap._replace(waits=False)
+            is_fresh = word.ranges[-2][1] >= fresh
+            self._named[stream] = named_up_to(word, fresh - 1 if is_fresh else named)
         self._unsaid.pop(stream, None)
         self._at_once.pop(stream, None)
         if self._online.get(stream[:2]) == stream.epoch:
             del self._online[stream[:2]]
+        return word
+
+    def not_taken(self, stream: Stream, word: Committed) -> None:
+        """The broker has not taken a word: another is due, which names the same if nothing has come since."""
+        self._at_once[stream] = None
+        if not word.names_all:
+            self._named[stream] = word.ranges[0][0] - 1

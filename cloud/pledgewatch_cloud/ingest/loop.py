@@ -12,7 +12,6 @@ import logging
 import time
 
 from pledgewatch_cloud.clock import Clock
-from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.caring import Caring
 from pledgewatch_cloud.ingest.decode import Decoded, Decoder
@@ -112,11 +111,11 @@ class IngestLoop:
             await asyncio.sleep(_ANSWER_EVERY_S)
             for stream in self._answers.due(time.monotonic()):
                 known = self._writer.state.devices.get((stream.device, stream.epoch))
-                word = committed_of(stream.epoch, known, self._answers.named_up_to(stream))
+                word = self._answers.word(stream, known)  # it counts as told, for what comes meanwhile is news
                 topic = topics.topic(stream.operator, stream.device, Kind.COMMITTED)
                 if not await self._subscriber.publish(topic, encode_committed(word)):
+                    self._answers.not_taken(stream, word)
                     break
-                self._answers.said(stream, word)
 
     async def ticks(self, every_s: float) -> None:
         """Journal the passing of time, until cancelled."""
