@@ -111,6 +111,7 @@ def test_once_a_word_names_all_a_gap_is_told_of_at_once() -> None:
     crowded = Crowded()
     crowded.answers.took(crowded.spine.take([crowded.device.arrival(crowded.told[:NEWEST])]), 1.0)
     assert crowded.word().ranges == ()
+    assert crowded.answers.due(1e6) == [], "the gaps have closed"
     for number in (NEWEST + 2, NEWEST + 4):
         crowded.hear(2.0, number)
         assert crowded.answers.due(2.0)
