@@ -19,13 +19,13 @@ from pledgewatch_cloud.decide.admission import committed_of
 from pledgewatch_cloud.decide.book import amend, empty
 from pledgewatch_cloud.ingest.answers import Answers
 from pledgewatch_cloud.ingest.decode import DeviceStatus
-from pledgewatch_edge import spool as spool_module
-from pledgewatch_edge import spool_thinning
 from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.config import UplinkSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sending import Sending
-from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool import spool as spool_module
+from pledgewatch_edge.spool import thinning as spool_thinning
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire.codec import Committed, Status, decode, encode
 
 SEEDS = int(os.environ.get("PLEDGEWATCH_DECLARATION_SEEDS", "24"))

@@ -12,7 +12,7 @@ from pledgewatch_cloud import __main__ as cloud_main
 from pledgewatch_cloud.decide import state
 from pledgewatch_cloud.journal import sqlite
 from pledgewatch_edge import __main__ as edge_main
-from pledgewatch_edge import spool_log
+from pledgewatch_edge.spool import log as spool_log
 from pledgewatch_gateway import __main__ as gateway_main
 from pledgewatch_sim import __main__ as sim_main
 

@@ -18,8 +18,8 @@ from pledgewatch_edge.agent import load, station_of
 from pledgewatch_edge.identity import StateError, load_or_create_key, sole_use
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
-from pledgewatch_edge.spool_errors import SpoolCorruptError
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.errors import SpoolCorruptError
+from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.station import Station, keep_running, run_station
 from pledgewatch_gateway import __main__ as gateway_main
 from pledgewatch_wire import __version__, chain

@@ -20,8 +20,8 @@ from pledgewatch_edge.care.ledger import LEDGER_FILE, STARTS_MAX, Ledger, Looked
 from pledgewatch_edge.config import SpoolSettings
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.file import status
+from pledgewatch_edge.spool.spool import Limits
 from pledgewatch_edge.station import Station, keep_running
 from pledgewatch_wire.care import Answer, Became
 

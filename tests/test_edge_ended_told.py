@@ -13,12 +13,12 @@ from test_thinning import Cloud, payloads_of, thinned_spool
 
 from pledgewatch_cloud.api.completeness import Completeness, completeness
 from pledgewatch_cloud.decide.admission import EpochState, committed_of
-from pledgewatch_edge import spool_rescue
 from pledgewatch_edge.identity import raise_epoch
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_ended import ENDED_FILE, LIVES_KEPT, lives_in
-from pledgewatch_edge.spool_file import status
-from pledgewatch_edge.spool_log import Kind, content_of
+from pledgewatch_edge.spool import rescue as spool_rescue
+from pledgewatch_edge.spool.ended import ENDED_FILE, LIVES_KEPT, lives_in
+from pledgewatch_edge.spool.file import status
+from pledgewatch_edge.spool.log import Kind, content_of
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire.codec import Status
 from pledgewatch_wire.ended import ENDED_CHANNELS, Ended, ended_of
 

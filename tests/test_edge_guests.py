@@ -15,7 +15,7 @@ from pledgewatch_edge.agent import load, with_overlay
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings, WatchesSpool, sensors_of
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.station import run_station
 from pledgewatch_wire.reading import Cell, Channel, Clock
 

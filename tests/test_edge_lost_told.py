@@ -17,10 +17,10 @@ from test_edge_undated import NOW_MS, Machine, numbers
 from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.identity import raise_epoch
 from pledgewatch_edge.recorder import Recorder
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import status, whose_spool
-from pledgewatch_edge.spool_log import content_of, runs_in
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import status, whose_spool
+from pledgewatch_edge.spool.log import content_of, runs_in
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.undated import UNDATED_FILE, Handed, Undated, waiting_in
 from pledgewatch_wire.reading import Channel
@@ -112,7 +112,7 @@ def test_whoever_is_killed_counts_it_once_and_numbers_nothing_twice(
 @pytest.mark.parametrize("batch", range(3))
 def test_what_is_numbered_anew_was_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(undated_module, "AT_ONCE", 8)
-    monkeypatch.setattr("pledgewatch_edge.spool_frames.FRAME_READINGS", 4)
+    monkeypatch.setattr("pledgewatch_edge.spool.frames.FRAME_READINGS", 4)
     machine = waiting(tmp_path, monkeypatch)
     machine.clock.set_by_fix(NOW_MS)
 

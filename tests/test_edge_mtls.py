@@ -25,7 +25,7 @@ from pledgewatch_edge.command import identity_of, status_of
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, StationSettings
 from pledgewatch_edge.connection import Connector
 from pledgewatch_edge.past import Past
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.station import Station, run_station
 from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls import Shown, shown_to_broker

@@ -13,10 +13,10 @@ from pledgewatch_cloud.decide.admission import EpochState, committed_of
 from pledgewatch_edge.budget import Budget
 from pledgewatch_edge.config import UplinkSettings
 from pledgewatch_edge.sending import Sending
-from pledgewatch_edge.spool import Limits
-from pledgewatch_edge.spool_answers import Forgotten
-from pledgewatch_edge.spool_errors import SpoolCorruptError
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.answers import Forgotten
+from pledgewatch_edge.spool.errors import SpoolCorruptError
+from pledgewatch_edge.spool.file import status
+from pledgewatch_edge.spool.spool import Limits
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, Status, decode, encode_committed
 

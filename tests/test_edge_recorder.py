@@ -13,9 +13,9 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import RuleSettings, SamplingSettings
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_answers import Appended
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool.answers import Appended
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire.codec import MAX_TIME_MS
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 

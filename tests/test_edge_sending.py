@@ -10,13 +10,13 @@ from test_edge_spool_bounds import all_of, fill
 from test_thinning import Cloud, thinned_spool
 
 from pledgewatch_cloud.decide.admission import EpochState, committed_of, named_up_to
-from pledgewatch_edge import spool_contents
 from pledgewatch_edge.budget import BUDGET_FILE, Budget, budget_status, on_the_wire
 from pledgewatch_edge.config import DAY_S, UplinkSettings
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sending import Sending
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_log import Run, payload_of
+from pledgewatch_edge.spool import contents as spool_contents
+from pledgewatch_edge.spool.log import Run, payload_of
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.window import Lane
 from pledgewatch_wire.codec import Committed, Payload, decode
 from pledgewatch_wire.marks import Marks

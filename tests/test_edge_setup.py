@@ -33,7 +33,7 @@ from pledgewatch_edge.install.unit import NAME
 from pledgewatch_edge.install.values import cell_words, sample_words
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors.gpsd import GpsdSettings
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.file import status
 from pledgewatch_sim.gpsd import Gpsd
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 

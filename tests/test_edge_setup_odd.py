@@ -26,8 +26,8 @@ from pledgewatch_edge.identity import KEY_FILE, load_or_create_key
 from pledgewatch_edge.install import finding
 from pledgewatch_edge.install.finding import Board, find
 from pledgewatch_edge.install.unit import NAME
-from pledgewatch_edge.spool import Limits
-from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.spool.file import open_spool
+from pledgewatch_edge.spool.spool import Limits
 
 WHO = ["--operator", OPERATOR, "--device", DEVICE]
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "INSTALL.md").read_text(encoding="utf-8")

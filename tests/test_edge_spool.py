@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from pledgewatch_edge.identity import StateError, load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_answers import Appended
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import open_spool, status
-from pledgewatch_edge.spool_log import content_of, payload_of, readings_frame, runs_in, segment_name
-from pledgewatch_edge.spool_places import EVIDENCE_KEPT
+from pledgewatch_edge.spool.answers import Appended
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import open_spool, status
+from pledgewatch_edge.spool.log import content_of, payload_of, readings_frame, runs_in, segment_name
+from pledgewatch_edge.spool.places import EVIDENCE_KEPT
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed
 from pledgewatch_wire.reading import NO_VALUE_FROM, Cell, Channel, Clock, Quality, Reading

@@ -9,9 +9,9 @@ from test_thinning import Cloud, payloads_of, thinned_spool
 
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_age import CLOSED_FROM, PART, Ages
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.age import CLOSED_FROM, PART, Ages
+from pledgewatch_edge.spool.file import status
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire.marks import Marks
 from pledgewatch_wire.reading import Clock, Reading
 

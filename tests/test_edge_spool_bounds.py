@@ -13,9 +13,9 @@ from edge_support import DEVICE, TIME_MS, new_spool, sample, true_word
 
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import SECOND_TURN, Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_edge.spool_log import SEGMENT_READINGS
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.log import SEGMENT_READINGS
+from pledgewatch_edge.spool.spool import SECOND_TURN, Limits, Spool
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Committed, Thinned
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
@@ -334,7 +334,7 @@ import random, sys
 from pathlib import Path
 from edge_support import new_spool
 from test_edge_spool_bounds import measured
-from pledgewatch_edge.spool import Limits
+from pledgewatch_edge.spool.spool import Limits
 spool = new_spool(Path(sys.argv[1]), Limits(150_000, 20, 1e9))
 dice = random.Random(int(sys.argv[2]))
 while True:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from edge_support import DEVICE, new_spool, sample, true_word
 
-from pledgewatch_edge import spool_contents
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolCorruptError
-from pledgewatch_edge.spool_log import SEGMENT_READINGS, Content, content_of
-from pledgewatch_edge.spool_whole import whole
+from pledgewatch_edge.spool import contents as spool_contents
+from pledgewatch_edge.spool.errors import SpoolCorruptError
+from pledgewatch_edge.spool.log import SEGMENT_READINGS, Content, content_of
+from pledgewatch_edge.spool.spool import Limits, Spool
+from pledgewatch_edge.spool.whole import whole
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_RANGES
 from pledgewatch_wire.marks import Marks

@@ -13,14 +13,15 @@ from edge_support import configuration, new_spool, sample, true_word, until
 from test_edge_spool_bounds import assert_declared_truly, fill, measured
 from test_edge_undated import NOW_MS, Machine
 
-from pledgewatch_edge import spool as spool_module
-from pledgewatch_edge import spool_segment, spool_thinning
 from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.recorder import Recorder
-from pledgewatch_edge.spool import FULL_FOR_S, Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_edge.spool_reserve import RESERVE_BYTES, RESERVE_FILE
+from pledgewatch_edge.spool import segment as spool_segment
+from pledgewatch_edge.spool import spool as spool_module
+from pledgewatch_edge.spool import thinning as spool_thinning
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.reserve import RESERVE_BYTES, RESERVE_FILE
+from pledgewatch_edge.spool.spool import FULL_FOR_S, Limits, Spool
 from pledgewatch_wire.reading import Channel, Clock
 
 LIMITS = Limits(2**26, 60, 1e9)
@@ -226,7 +227,7 @@ def test_a_partition_that_has_no_room_for_two_spools_is_said_by_check(
         asked.append(path)
         return SimpleNamespace(f_blocks=whole_mib * 256, f_frsize=4_096)
 
-    monkeypatch.setattr("pledgewatch_edge.spool_reserve.os.statvfs", statvfs)
+    monkeypatch.setattr("pledgewatch_edge.spool.reserve.os.statvfs", statvfs)
     assert main(["run", "--config", str(config), "--check"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{config}: can be used\n"

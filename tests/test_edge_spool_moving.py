@@ -25,12 +25,13 @@ from test_edge_spool_rescue import (
 )
 from test_edge_undated import numbers
 
-from pledgewatch_edge import identity, spool_moving
+from pledgewatch_edge import identity
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_edge.spool_file import open_spool, status, whose_spool
-from pledgewatch_edge.spool_log import SEGMENT_READINGS, content_of, runs_in
-from pledgewatch_edge.spool_reserve import RESERVE_BYTES, RESERVE_FILE
+from pledgewatch_edge.spool import moving as spool_moving
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.file import open_spool, status, whose_spool
+from pledgewatch_edge.spool.log import SEGMENT_READINGS, content_of, runs_in
+from pledgewatch_edge.spool.reserve import RESERVE_BYTES, RESERVE_FILE
 from pledgewatch_edge.undated import UNDATED_FILE
 from pledgewatch_wire.reading import Cell, Channel
 
@@ -233,7 +234,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def no_room(patch: pytest.MonkeyPatch) -> None:
     """The disk says that a second log has no room."""
-    patch.setattr("pledgewatch_edge.spool_rescue._has_room_for_both", lambda *_: False)
+    patch.setattr("pledgewatch_edge.spool.rescue._has_room_for_both", lambda *_: False)
 
 
 def assert_all_there(folder: Path, gone: set[int], said: object) -> None:

@@ -11,9 +11,9 @@ from pledgewatch_cloud.api.completeness import completeness
 from pledgewatch_cloud.decide.admission import EpochState
 from pledgewatch_cloud.decide.state import first, from_bytes, to_bytes
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import URGENT_RESERVE, Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_edge.spool_refusals import Refusals
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.refusals import Refusals
+from pledgewatch_edge.spool.spool import URGENT_RESERVE, Limits, Spool
 from pledgewatch_wire.codec import Status
 from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks
@@ -92,7 +92,7 @@ def test_it_is_told_when_the_disk_has_the_folder_as_it_is(tmp_path: Path, monkey
     with new_spool(tmp_path, Limits(140_000, 60, 1e9)) as spool:
         spool.refuse(3)
         with monkeypatch.context() as patch:
-            patch.setattr("pledgewatch_edge.spool.flush_folder", refused_folder)
+            patch.setattr("pledgewatch_edge.spool.spool.flush_folder", refused_folder)
             with pytest.raises(SpoolError):
                 fill(spool)
             head = spool.head_sequence

@@ -19,11 +19,11 @@ from test_edge_undated import NOW_MS, Machine, numbers
 
 from pledgewatch_edge import identity
 from pledgewatch_edge import undated as undated_module
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_edge.spool_file import open_spool, status, whose_spool
-from pledgewatch_edge.spool_log import content_of, runs_in
-from pledgewatch_edge.spool_whole import whole
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.file import open_spool, status, whose_spool
+from pledgewatch_edge.spool.log import content_of, runs_in
+from pledgewatch_edge.spool.spool import Limits, Spool
+from pledgewatch_edge.spool.whole import whole
 from pledgewatch_edge.undated import UNDATED_FILE, Undated
 
 OLD = range(1, 31)
@@ -90,8 +90,8 @@ def half_handed(folder: Path, segment_readings: int = 1_024) -> None:
     with pytest.MonkeyPatch.context() as patch, new_spool(folder) as spool:
         patch.setattr(undated_module, "AT_ONCE", 12)
         patch.setattr(undated_module, "_FRAME_READINGS", 5)
-        patch.setattr("pledgewatch_edge.spool_frames.FRAME_READINGS", 5)
-        patch.setattr("pledgewatch_edge.spool.SEGMENT_READINGS", segment_readings)
+        patch.setattr("pledgewatch_edge.spool.frames.FRAME_READINGS", 5)
+        patch.setattr("pledgewatch_edge.spool.spool.SEGMENT_READINGS", segment_readings)
         for number in OLD:
             spool.append([sample(number)])
         spool.refuse(REFUSED)
@@ -226,7 +226,7 @@ def test_of_what_was_undated_what_is_broken_in_any_batch_is_numbered_anew_and_on
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, count: int
 ) -> None:
     monkeypatch.setattr(undated_module, "AT_ONCE", 12)
-    monkeypatch.setattr("pledgewatch_edge.spool_frames.FRAME_READINGS", 4)
+    monkeypatch.setattr("pledgewatch_edge.spool.frames.FRAME_READINGS", 4)
     machine = Machine()
     tmp_path.joinpath("state").mkdir()
     folder = tmp_path / "state"

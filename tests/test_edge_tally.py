@@ -11,7 +11,7 @@ from edge_support import new_spool, samples
 from test_edge_undated import numbers
 
 from pledgewatch_edge.identity import TALLY_FILE
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.file import status
 
 
 class BadSectors:

@@ -15,9 +15,9 @@ from edge_support import PROBE, Cloud, cloud, configuration, new_spool, running_
 from pledgewatch_edge.clock import DRIFT_PPM, RELEASED_MS, UNCERTAINTY_MS, AgentClock
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Spool
-from pledgewatch_edge.spool_answers import Appended
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool.answers import Appended
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_edge.undated import AT_ONCE, UNDATED_FILE, Marked, Undated, waiting_in
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.onewire import scratchpad, w1_slave

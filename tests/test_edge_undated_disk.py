@@ -15,11 +15,11 @@ from test_edge_undated import NOW_MS, Machine, numbers
 from pledgewatch_edge import identity
 from pledgewatch_edge import undated as undated_module
 from pledgewatch_edge.recorder import Recorder
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_answers import Appended
-from pledgewatch_edge.spool_errors import SpoolError
-from pledgewatch_edge.spool_frames import FRAME_READINGS
-from pledgewatch_edge.spool_log import content_of
+from pledgewatch_edge.spool.answers import Appended
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.frames import FRAME_READINGS
+from pledgewatch_edge.spool.log import content_of
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.undated import UNDATED_FILE, Undated, waiting_in
 
 FULL = Limits(16_000, 60, 1e9)

@@ -13,7 +13,7 @@ from edge_support import new_spool
 from test_edge_spool_bounds import ROUNDS
 from test_edge_undated import NOW_MS, Machine
 
-from pledgewatch_edge.spool_log import Kind, content_of
+from pledgewatch_edge.spool.log import Kind, content_of
 from pledgewatch_edge.undated import _UNDATED, UNDATED_FILE, _note_of
 from pledgewatch_wire.reading import Reading
 

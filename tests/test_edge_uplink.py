@@ -25,8 +25,8 @@ from fault_proxy import FaultProxy
 from pledgewatch_edge import body as body_module
 from pledgewatch_edge import uplink as uplink_module
 from pledgewatch_edge.sending import one_clock
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolCorruptError
+from pledgewatch_edge.spool.errors import SpoolCorruptError
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.station import run_station
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, encode_committed

@@ -18,7 +18,7 @@ from pledgewatch_edge import process
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
-from pledgewatch_edge.spool import Spool
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_edge.station import Station, run_station
 from pledgewatch_gateway.__main__ import main
 from pledgewatch_gateway.config import ZONES_MAX, load

@@ -21,7 +21,7 @@ from pledgewatch_cloud.decide.batch import Readings
 from pledgewatch_cloud.journal import form
 from pledgewatch_cloud.journal.sqlite import SqliteStore
 from pledgewatch_cloud.replay import replay
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.file import status
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.onewire import OneWireTree
 from pledgewatch_sim.pty_port import PtyPort

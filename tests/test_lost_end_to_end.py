@@ -16,7 +16,7 @@ from test_edge_ended_told import zero_half
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor
-from pledgewatch_edge.spool_log import content_of, runs_in
+from pledgewatch_edge.spool.log import content_of, runs_in
 from pledgewatch_edge.station import run_station
 
 ONLINE, OFFLINE = 100, 1_300

@@ -17,7 +17,7 @@ from pledgewatch_cloud.decide.book import Book, amend, empty
 from pledgewatch_cloud.decide.payloads import Received, read_all
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sending import one_clock
-from pledgewatch_edge.spool import Limits, Spool
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Payload, PayloadError, Reason, Thinned, decode, encode
 

@@ -32,7 +32,7 @@ from pledgewatch_cloud.spine.spine import Spine
 from pledgewatch_cloud.spine.writer import Writer
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits
+from pledgewatch_edge.spool.spool import Limits
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Payload

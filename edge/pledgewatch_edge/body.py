@@ -11,7 +11,7 @@ from pledgewatch_edge.config import SpoolSettings
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor
-from pledgewatch_edge.spool import Spool
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.reading import Cell, Channel
 

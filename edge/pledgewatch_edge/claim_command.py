@@ -9,7 +9,7 @@ from pledgewatch_edge.claiming import carry_out
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool.errors import SpoolError
 from pledgewatch_wire.claims import ClaimError
 from pledgewatch_wire.settings import SettingsError
 

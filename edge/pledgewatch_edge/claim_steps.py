@@ -34,7 +34,7 @@ from pledgewatch_edge.identity import (
     replace_file,
     sole_use,
 )
-from pledgewatch_edge.spool_file import whose_spool
+from pledgewatch_edge.spool.file import whose_spool
 from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, told
 from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
 from pledgewatch_wire.codec import MAX_EPOCH

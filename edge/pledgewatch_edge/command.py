@@ -20,9 +20,9 @@ from pledgewatch_edge.identity import StateError, load_or_create_key, public_key
 from pledgewatch_edge.logs import to_stream
 from pledgewatch_edge.own_files import faults_of_files
 from pledgewatch_edge.sensors import faults_of
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import status
-from pledgewatch_edge.spool_reserve import room_doubt
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import status
+from pledgewatch_edge.spool.reserve import room_doubt
 from pledgewatch_edge.station import Station
 from pledgewatch_edge.status_words import status_words
 from pledgewatch_edge.tls_identity import BROKER, CLOUD, doubts, standing_of

@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from pledgewatch_edge.spool_errors import UNREADABLE, tried
+from pledgewatch_edge.spool.errors import UNREADABLE, tried
 from pledgewatch_wire.codec import MAX_EPOCH
 
 KEY_FILE: Final = "device.key"

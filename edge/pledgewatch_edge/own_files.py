@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.identity import KEY_FILE, StateError, look_at_key
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import whose_spool
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import whose_spool
 from pledgewatch_edge.tls_identity import TlsIdentity, pair_faults
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 from pledgewatch_edge.ended import has_ended, runs
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.logs import about_device, leaves
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.station import Station, keep_running
 from pledgewatch_edge.systemd import Notifier, keep_told
 from pledgewatch_edge.uplink import Uplink

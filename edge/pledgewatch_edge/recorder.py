@@ -25,9 +25,9 @@ from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
-from pledgewatch_edge.spool import Spool
-from pledgewatch_edge.spool_answers import Appended
-from pledgewatch_edge.spool_errors import SpoolError, is_for_want_of_room
+from pledgewatch_edge.spool.answers import Appended
+from pledgewatch_edge.spool.errors import SpoolError, is_for_want_of_room
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_edge.undated import Marked, Undated
 from pledgewatch_wire.reading import Cell, Channel, Clock
 

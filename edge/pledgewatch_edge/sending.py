@@ -36,8 +36,8 @@ from typing import Final, NamedTuple
 
 from pledgewatch_edge.budget import Budget, on_the_wire
 from pledgewatch_edge.config import UplinkSettings
-from pledgewatch_edge.spool import Spool
-from pledgewatch_edge.spool_answers import Forgotten
+from pledgewatch_edge.spool.answers import Forgotten
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_edge.window import Flight, Lane, Window
 from pledgewatch_wire.codec import MAX_CELLS, MAX_CHECKPOINTS, Committed, Payload, encode
 from pledgewatch_wire.reading import Reading

@@ -37,9 +37,9 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor, WatchesSpool
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import open_spool
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.tls import shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity
 from pledgewatch_edge.undated import Undated

@@ -7,13 +7,13 @@ before anything newer does. It goes as it is, by a clock that was never set and 
 does not become known: after WAIT_MS, when more than READINGS_MAX wait, or when the computer has started anew meanwhile,
 for then nobody knows how long it was off. What is urgent waits too: without a date it would mean nothing to anybody.
 
-On the disk it is frames (spool_log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
+On the disk it is frames (spool/log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
 that a kill loses none of it. UNDATED says at which place in the file its samples are, so what stood in one that is
 broken is missed: the spool is given as many samples that no payload can hold, refuses them, and counts them. Before
 some of it is numbered, HANDED says which, from which number on, which of it the spool has room for and how many it had
 refused before: who is killed between the numbers and the removal of the file finds by it what has been numbered and
 counted, and does neither twice. Where that life of the spool is over, the rescue has left here only what did not go
-into the new one (`Handing`; spool_rescue.py). Where the disk refused the numbers, HANDED is taken back once it has
+into the new one (`Handing`; spool/rescue.py). Where the disk refused the numbers, HANDED is taken back once it has
 taken that nothing of them stands in the spool, and not before.
 """
 
@@ -30,10 +30,9 @@ from uuid import uuid4
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
-from pledgewatch_edge.spool import Spool
-from pledgewatch_edge.spool_answers import Appended
-from pledgewatch_edge.spool_errors import disk_errors
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.answers import Appended
+from pledgewatch_edge.spool.errors import disk_errors
+from pledgewatch_edge.spool.log import (
     Content,
     Frame,
     Kind,
@@ -43,6 +42,7 @@ from pledgewatch_edge.spool_log import (
     read_around,
     write_durably,
 )
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 

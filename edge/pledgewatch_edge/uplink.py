@@ -33,8 +33,8 @@ from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.connection import PUBLISHES_MAX, Connector, DoubtError, RefusedError, heed_cancellation
 from pledgewatch_edge.logs import World, leaves
 from pledgewatch_edge.sending import Outgoing, Sending
-from pledgewatch_edge.spool import Spool
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_edge.tls import Shown, shown_to_broker
 from pledgewatch_edge.tls_identity import BROKER, CERTIFICATE_FILE, Standing
 from pledgewatch_edge.window import Lane

@@ -12,7 +12,7 @@ from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.own_files import faults_of_files
-from pledgewatch_edge.spool_errors import SpoolError
+from pledgewatch_edge.spool.errors import SpoolError
 from pledgewatch_gateway.claiming import GatewayFile
 from pledgewatch_gateway.config import ZONES_MAX, check_site_files, load
 from pledgewatch_wire.claims import ClaimError, read_claim

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from pledgewatch_edge.config import require_within
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.station import Station
 from pledgewatch_gateway.documents.bridge import Bridge
 from pledgewatch_gateway.roster import RowSettings

@@ -16,9 +16,9 @@ from pledgewatch_edge.config import (
 )
 from pledgewatch_edge.identity import load_or_create_key
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_file import open_spool
-from pledgewatch_edge.spool_marks import OwnMarks
+from pledgewatch_edge.spool.file import open_spool
+from pledgewatch_edge.spool.marks import OwnMarks
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed, Payload, Status, decode, decode_status, encode_committed
 from pledgewatch_wire.marks import Marks

@@ -30,9 +30,9 @@ from pledgewatch_edge.config import UplinkSettings
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sending import Sending
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_errors import SpoolCorruptError
-from pledgewatch_edge.spool_file import open_spool
+from pledgewatch_edge.spool.errors import SpoolCorruptError
+from pledgewatch_edge.spool.file import open_spool
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_wire import topics
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.marks import Marks

@@ -26,8 +26,8 @@ from pledgewatch_edge.install.values import is_measured, sample_words
 from pledgewatch_edge.logs import leaves
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor, WatchesSpool, sections, sensors_of
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import status
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.station import run_station
 from pledgewatch_edge.tls_identity import BROKER
 from pledgewatch_edge.undated import waiting_in

@@ -35,9 +35,9 @@ from pledgewatch_edge.install.options import WATCH_S
 from pledgewatch_edge.install.paused import paused
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
 from pledgewatch_edge.install.values import sample_words
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError
-from pledgewatch_edge.spool_file import whose_spool
-from pledgewatch_edge.spool_reserve import room_doubt
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.file import whose_spool
+from pledgewatch_edge.spool.reserve import room_doubt
 from pledgewatch_wire.claims import ClaimError, read_claim
 from pledgewatch_wire.hosts import require_host
 from pledgewatch_wire.settings import SettingsError

@@ -1,18 +1,18 @@
 """A new life of the spool: what is whole in a broken log goes into it, all of it or nothing yet.
 
 It is made in `spool.part`, is called `spool.new` once it is whole and on the disk, and comes to its place in `finish`,
-which moves that of before aside as evidence (spool_places.py).
+which moves that of before aside as evidence (spool/places.py).
 
 Whole is also what goes with the log and must agree with it: the tally, and what waits for a date (undated.py), without
 what of it the new log holds. Both lie in `spool.part` and come to their places with it. So a kill or a disk that
 refuses, at any step, leaves the old as it was, or a rescue that the next start finishes; and what was carried over is
 judged by what the rescue has read, not by what it might have. The disk holds both logs for that while; it is asked for
 that room before anything is written. Where it has none, the evidence of earlier ones goes, the oldest first, if that
-helps; else the old log goes into the new one segment by segment (spool_moving.py).
+helps; else the old log goes into the new one segment by segment (spool/moving.py).
 
 What of the old log the disk cannot read is taken for broken: the frames in those places are lost, and no others. How
 many numbers no frame tells of any more, though they were given, is counted, and the new life says it in a reading
-(`broken_readings`). What became of all of them, saved, lost or thinned, it says in another (spool_ended.py), so that
+(`broken_readings`). What became of all of them, saved, lost or thinned, it says in another (spool/ended.py), so that
 whoever had heard of the old life long ago knows how it ended.
 """
 
@@ -27,13 +27,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import TALLY_FILE, Tally, Totals, flush_folder, keep_epoch, next_epoch
-from pledgewatch_edge.spool import URGENT_RESERVE, Limits, Spool
-from pledgewatch_edge.spool_age import Ages
-from pledgewatch_edge.spool_ended import lives_in, write_lives
-from pledgewatch_edge.spool_errors import SpoolError, disk_errors, is_for_want_of_room
-from pledgewatch_edge.spool_log import SEGMENT_BYTES, Head, segments_in
-from pledgewatch_edge.spool_moving import PLANNED, go_on_moving, plan_move, put_file
-from pledgewatch_edge.spool_places import (
+from pledgewatch_edge.spool.age import Ages
+from pledgewatch_edge.spool.ended import lives_in, write_lives
+from pledgewatch_edge.spool.errors import SpoolError, disk_errors, is_for_want_of_room
+from pledgewatch_edge.spool.log import SEGMENT_BYTES, Head, segments_in
+from pledgewatch_edge.spool.moving import PLANNED, go_on_moving, plan_move, put_file
+from pledgewatch_edge.spool.places import (
     BROKEN,
     EVIDENCE_KEPT,
     NEW_FOLDER,
@@ -44,9 +43,10 @@ from pledgewatch_edge.spool_places import (
     has_room,
     number_of,
 )
-from pledgewatch_edge.spool_reserve import RESERVE_BYTES, room_taken
-from pledgewatch_edge.spool_segment import begin_segment
-from pledgewatch_edge.spool_whole import Numbers, whole
+from pledgewatch_edge.spool.reserve import RESERVE_BYTES, room_taken
+from pledgewatch_edge.spool.segment import begin_segment
+from pledgewatch_edge.spool.spool import URGENT_RESERVE, Limits, Spool
+from pledgewatch_edge.spool.whole import Numbers, whole
 from pledgewatch_edge.undated import UNDATED_FILE, Handing
 from pledgewatch_wire import chain
 

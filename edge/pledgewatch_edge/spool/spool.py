@@ -1,6 +1,6 @@
 """The spool: every reading, on disk, until the cloud says *committed*; and what is dropped where there is no more room.
 
-What lies on the disk is told in spool_log.py. When `append` returns, the readings survive a power cut: they were
+What lies on the disk is told in spool/log.py. When `append` returns, the readings survive a power cut: they were
 written behind each other and the disk has been waited for, once for a batch. A batch that was not whole on the disk
 when the power went is not there at the next start; nobody has heard its numbers, for nothing is sent before it is safe.
 
@@ -17,13 +17,13 @@ can check: of the readings that are not urgent the first of each `thin_to_s` is 
 that is not enough the first of each SECOND_TURN times as long; what is older than it may be goes whole. Urgent readings
 and the last of each segment always stay; neighbours that are too old become one, so of them one such last stays. A
 segment goes when its newest moment is too old, by clocks that were set
-alone (spool_age.py); it is closed in time, so that one of a device that measures seldom comes to that as well.
+alone (spool/age.py); it is closed in time, so that one of a device that measures seldom comes to that as well.
 
 What was dropped is declared and signed (pledgewatch_wire.codec.Thinned), and that travels with the last reading of the
 segment, so the cloud knows what will not come. A segment that was thinned is there at once; until the disk has the
 folder as well, nothing more is taken, so whatever a power cut brings back is whole. Where nothing is left to be
 thinned, the newest reading that is not urgent is refused and counted; it gets no number, so it leaves no gap. The count
-is a reading too (spool_refusals.py), for which there is room however full the spool is.
+is a reading too (spool/refusals.py), for which there is room however full the spool is.
 A disk that is full before the bound is reached is at its bound: what the spool held then is the bound for FULL_FOR_S.
 All methods may be called from any thread; they take turns.
 """
@@ -44,12 +44,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import Tally, flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
-from pledgewatch_edge.spool_age import Ages
-from pledgewatch_edge.spool_answers import Appended, Forgotten
-from pledgewatch_edge.spool_contents import Contents
-from pledgewatch_edge.spool_errors import SpoolCorruptError, SpoolError, disk_errors, is_for_want_of_room
-from pledgewatch_edge.spool_frames import Stand, framed
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.age import Ages
+from pledgewatch_edge.spool.answers import Appended, Forgotten
+from pledgewatch_edge.spool.contents import Contents
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError, disk_errors, is_for_want_of_room
+from pledgewatch_edge.spool.frames import Stand, framed
+from pledgewatch_edge.spool.log import (
     SEGMENT_BYTES,
     SEGMENT_READINGS,
     Head,
@@ -63,12 +63,12 @@ from pledgewatch_edge.spool_log import (
     thinned_in,
     write_durably,
 )
-from pledgewatch_edge.spool_marks import OwnMarks, with_word
-from pledgewatch_edge.spool_put_back import PutBack, counter_put_back
-from pledgewatch_edge.spool_refusals import Refusals
-from pledgewatch_edge.spool_reserve import Reserve
-from pledgewatch_edge.spool_segment import Segment, begin_segment, uncovered
-from pledgewatch_edge.spool_thinning import Rest, rest_of, rest_of_both, rewrite
+from pledgewatch_edge.spool.marks import OwnMarks, with_word
+from pledgewatch_edge.spool.put_back import PutBack, counter_put_back
+from pledgewatch_edge.spool.refusals import Refusals
+from pledgewatch_edge.spool.reserve import Reserve
+from pledgewatch_edge.spool.segment import Segment, begin_segment, uncovered
+from pledgewatch_edge.spool.thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed, Thinned
 from pledgewatch_wire.ended import Ended
@@ -93,7 +93,7 @@ class Limits(NamedTuple):
 
 
 class Spool:
-    """An open spool. Made by pledgewatch_edge.spool_file.open_spool; `close` it, or use it as a context manager.
+    """An open spool. Made by pledgewatch_edge.spool.file.open_spool; `close` it, or use it as a context manager.
 
     Every method may raise SpoolError (nothing has changed, try again) and SpoolCorruptError (stop).
     """
@@ -433,7 +433,7 @@ class Spool:
         the rest of the word holds. So does it where a mark is of a reading that was dropped, which nobody here can
         compare: that part is passed over, and is said again once the cloud has heard what was dropped. Raises
         SpoolCorruptError where the cloud has other readings under our numbers, or more of them: see the head of this
-        file; and where it was put back, and has no more what was let go (spool_put_back.py).
+        file; and where it was put back, and has no more what was let go (spool/put_back.py).
         """
         with self._lock:
             if committed.epoch != self.epoch:

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool_log import readings_frame
+from pledgewatch_edge.spool.log import readings_frame
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_CHECKPOINTS, Checkpoint
 from pledgewatch_wire.reading import Reading

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pledgewatch_edge.spool_contents import Contents
-from pledgewatch_edge.spool_errors import disk_errors
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.contents import Contents
+from pledgewatch_edge.spool.errors import disk_errors
+from pledgewatch_edge.spool.log import (
     SEGMENT_READINGS,
     Head,
     head_frame,
@@ -24,7 +24,7 @@ from pledgewatch_edge.spool_log import (
     thinned_in,
     write_durably,
 )
-from pledgewatch_edge.spool_segment import Segment
+from pledgewatch_edge.spool.segment import Segment
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import MAX_READINGS, Thinned
 from pledgewatch_wire.reading import Reading

@@ -24,7 +24,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pledgewatch_edge.spool_errors import UNREADABLE, tried
+from pledgewatch_edge.spool.errors import UNREADABLE, tried
 from pledgewatch_wire.chain import HASH_BYTES, SIGNATURE_BYTES
 from pledgewatch_wire.codec import Checkpoint, Payload, PayloadError, Thinned, decode, encode
 from pledgewatch_wire.reading import Reading
@@ -55,8 +55,8 @@ class Kind(IntEnum):
     THINNED = 6  # what of this segment has been dropped
     ENDED = 7  # why no number of this epoch may be given any more
     PUT_BACK = 14  # up to where it has everything after all, whatever COMMITTED before has said
-    LIFE = 12  # what became of a life that is over (spool_ended.py, in a file of its own)
-    MOVED = 13  # of which files of a broken log this segment was made (spool_moving.py)
+    LIFE = 12  # what became of a life that is over (spool/ended.py, in a file of its own)
+    MOVED = 13  # of which files of a broken log this segment was made (spool/moving.py)
     # Of what waits for a date (undated.py), in a file of its own:
     BOOT = 8  # of which start of the computer its moments are
     HANDED = 10  # which of them are about to be numbered or refused, and from which number on

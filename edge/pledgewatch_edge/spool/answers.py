@@ -14,7 +14,7 @@ class Appended(NamedTuple):
 
 class Forgotten(NamedTuple):
     """What a `committed` did: how many readings left the spool; `ignored` says why it was not believed, else None.
-    `again`: first and last of what the cloud has no more, and is here (spool_put_back.py)."""
+    `again`: first and last of what the cloud has no more, and is here (spool/put_back.py)."""
 
     readings: int
     ignored: str | None = None

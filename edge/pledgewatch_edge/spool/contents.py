@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors, readable
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.errors import SpoolCorruptError, disk_errors, readable
+from pledgewatch_edge.spool.log import (
     Content,
     Frame,
     Run,
@@ -19,7 +19,7 @@ from pledgewatch_edge.spool_log import (
     payload_of,
     runs_in,
 )
-from pledgewatch_edge.spool_segment import Segment
+from pledgewatch_edge.spool.segment import Segment
 from pledgewatch_wire.codec import Checkpoint
 from pledgewatch_wire.reading import Reading
 

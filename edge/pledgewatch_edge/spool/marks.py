@@ -8,9 +8,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from pledgewatch_edge.spool_contents import Contents
-from pledgewatch_edge.spool_log import thinned_in
-from pledgewatch_edge.spool_segment import Segment
+from pledgewatch_edge.spool.contents import Contents
+from pledgewatch_edge.spool.log import thinned_in
+from pledgewatch_edge.spool.segment import Segment
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Committed
 from pledgewatch_wire.marks import Marks

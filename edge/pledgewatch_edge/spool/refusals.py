@@ -6,8 +6,8 @@ spool takes that one however full it is; so that it stays few bytes, it is said 
 spool is full each time after twice as long as the time before: in a year fourteen times. A start of the agent counts
 as a time, so that one which starts again and again does not fill the disk with it.
 
-How many were numbered and not to be found in a broken spool (spool_rescue.py) is said likewise, once for each new life;
-and so is what became of the numbers of each life that is over (spool_ended.py).
+How many were numbered and not to be found in a broken spool (spool/rescue.py) is said likewise, once for each new life;
+and so is what became of the numbers of each life that is over (spool/ended.py).
 """
 
 import math

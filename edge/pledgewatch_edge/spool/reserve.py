@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from pledgewatch_edge.spool_errors import NO_ROOM, SpoolError, is_for_want_of_room
+from pledgewatch_edge.spool.errors import NO_ROOM, SpoolError, is_for_want_of_room
 
 RESERVE_FILE: Final = "spool.reserve"
 RESERVE_BYTES: Final = 131_072  # two segments

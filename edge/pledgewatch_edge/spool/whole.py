@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from pledgewatch_edge.identity import Totals
 from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.spool_errors import READ_TRIES, SpoolCorruptError
-from pledgewatch_edge.spool_log import Content, Frame, Kind, committed_in, payload_of, runs_in, segments_in, thinned_in
-from pledgewatch_edge.spool_segment import Segment, segment_or_bare
+from pledgewatch_edge.spool.errors import READ_TRIES, SpoolCorruptError
+from pledgewatch_edge.spool.log import Content, Frame, Kind, committed_in, payload_of, runs_in, segments_in, thinned_in
+from pledgewatch_edge.spool.segment import Segment, segment_or_bare
 from pledgewatch_edge.undated import Handing
 from pledgewatch_wire.ended import Ended
 from pledgewatch_wire.marks import Marks

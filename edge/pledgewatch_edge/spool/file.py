@@ -3,7 +3,7 @@
 After a power cut the newest segment may end in a frame that is not whole; it is cut off, for its numbers were given to
 nobody. What cannot be explained so (a hole, a segment that is missing or belongs to another device, a sequence that the
 tally or the cloud has seen and the log has not) is not gone on with: a new epoch begins, into which goes what is whole
-(spool_rescue.py), and what was there is kept as evidence, the newest EVIDENCE_KEPT times. So it is with a segment that
+(spool/rescue.py), and what was there is kept as evidence, the newest EVIDENCE_KEPT times. So it is with a segment that
 the disk cannot read: what of it can be read goes on.
 
 What is rescued has new numbers and the moments at which it was measured. What the cloud had already, without the device
@@ -24,11 +24,10 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import TALLY_FILE, StateError, Tally, Totals, read_epoch, read_totals
-from pledgewatch_edge.spool import Limits, Spool
-from pledgewatch_edge.spool_age import Ages
-from pledgewatch_edge.spool_ended import lives_in
-from pledgewatch_edge.spool_errors import UNREADABLE, SpoolCorruptError, SpoolError, disk_errors, readable
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.age import Ages
+from pledgewatch_edge.spool.ended import lives_in
+from pledgewatch_edge.spool.errors import UNREADABLE, SpoolCorruptError, SpoolError, disk_errors, readable
+from pledgewatch_edge.spool.log import (
     Content,
     committed_in,
     content_of,
@@ -39,10 +38,11 @@ from pledgewatch_edge.spool_log import (
     segment_name,
     segments_in,
 )
-from pledgewatch_edge.spool_moving import PLANNED, go_on_moving
-from pledgewatch_edge.spool_places import MOVING_FOLDER, SPOOL_FOLDER, spool_of
-from pledgewatch_edge.spool_rescue import begin_life, finish
-from pledgewatch_edge.spool_segment import Segment, segment_of, segment_or_bare
+from pledgewatch_edge.spool.moving import PLANNED, go_on_moving
+from pledgewatch_edge.spool.places import MOVING_FOLDER, SPOOL_FOLDER, spool_of
+from pledgewatch_edge.spool.rescue import begin_life, finish
+from pledgewatch_edge.spool.segment import Segment, segment_of, segment_or_bare
+from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire import chain
 

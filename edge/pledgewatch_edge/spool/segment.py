@@ -13,8 +13,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from pledgewatch_edge.identity import flush_folder
-from pledgewatch_edge.spool_errors import SpoolCorruptError, disk_errors
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.errors import SpoolCorruptError, disk_errors
+from pledgewatch_edge.spool.log import (
     Content,
     Head,
     committed_frame,

@@ -2,7 +2,7 @@
 
     spool             the log
     spool.part        a new life while it is made; cleared at each start, for it is nobody's
-    spool.moving      a new life into which the old log goes segment by segment (spool_moving.py)
+    spool.moving      a new life into which the old log goes segment by segment (spool/moving.py)
     spool.new         a new life, whole and on the disk; from now on it is the spool, whatever happens
     spool.broken-N    what was moved aside as evidence
 
@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pledgewatch_edge.spool_errors import SpoolError, disk_errors, is_for_want_of_room
-from pledgewatch_edge.spool_log import segments_in
-from pledgewatch_edge.spool_reserve import RESERVE_FILE, room_in, room_taken
+from pledgewatch_edge.spool.errors import SpoolError, disk_errors, is_for_want_of_room
+from pledgewatch_edge.spool.log import segments_in
+from pledgewatch_edge.spool.reserve import RESERVE_FILE, room_in, room_taken
 
 SPOOL_FOLDER: Final = "spool"
 PART_FOLDER: Final = "spool.part"

@@ -10,7 +10,7 @@ disk, and tells there which was moved last (MOVED, at its begin and its end); wh
 passed over where a power cut brings it back. So the disk needs room for one segment more, and a kill or a disk that
 refuses, at any step, loses and doubles nothing. Nobody has heard of the new numbers before all is moved. Then what was
 found less than planned, for more of the old log broke meanwhile, is counted as broken, and the new life is put in its
-place as any other (spool_rescue.py).
+place as any other (spool/rescue.py).
 
 A segment of the new life that tells no more what was moved, for the disk has lost that, is put to the evidence: what it
 was made of is moved again, or counted as broken where it is not there any more.
@@ -27,10 +27,10 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pledgewatch_edge.identity import Tally, Totals, flush_folder, keep_epoch, next_epoch, read_totals
-from pledgewatch_edge.spool_ended import ENDED_FILE, lives_in, write_lives
-from pledgewatch_edge.spool_errors import UNREADABLE, disk_errors
-from pledgewatch_edge.spool_frames import Stand, framed
-from pledgewatch_edge.spool_log import (
+from pledgewatch_edge.spool.ended import ENDED_FILE, lives_in, write_lives
+from pledgewatch_edge.spool.errors import UNREADABLE, disk_errors
+from pledgewatch_edge.spool.frames import Stand, framed
+from pledgewatch_edge.spool.log import (
     SEGMENT_BYTES,
     Frame,
     Head,
@@ -44,9 +44,9 @@ from pledgewatch_edge.spool_log import (
     segments_in,
     write_durably,
 )
-from pledgewatch_edge.spool_places import MOVING_FOLDER, NEW_FOLDER, PART_FOLDER, SPOOL_FOLDER, with_room
-from pledgewatch_edge.spool_segment import begin_segment
-from pledgewatch_edge.spool_whole import Numbers, Unit, units, whole
+from pledgewatch_edge.spool.places import MOVING_FOLDER, NEW_FOLDER, PART_FOLDER, SPOOL_FOLDER, with_room
+from pledgewatch_edge.spool.segment import begin_segment
+from pledgewatch_edge.spool.whole import Numbers, Unit, units, whole
 from pledgewatch_edge.undated import UNDATED_FILE, Handing
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint

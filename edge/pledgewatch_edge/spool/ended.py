@@ -1,6 +1,6 @@
 """What became of the lives of the spool that are over, kept beside its segments until the cloud can hear it.
 
-    spool/ended          a frame (spool_log.py) for each, oldest first, the newest LIVES_KEPT
+    spool/ended          a frame (spool/log.py) for each, oldest first, the newest LIVES_KEPT
 
 The new life says each of them in an urgent reading (pledgewatch_wire.ended), the first that it measures; so what
 happened in a life that ended before it could say anything is said by the next. The file comes to its place with the
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from pledgewatch_edge.spool_errors import disk_errors
-from pledgewatch_edge.spool_log import Kind, content_of, frame, read_around, write_durably
+from pledgewatch_edge.spool.errors import disk_errors
+from pledgewatch_edge.spool.log import Kind, content_of, frame, read_around, write_durably
 from pledgewatch_wire.ended import Ended
 
 ENDED_FILE: Final = "ended"
