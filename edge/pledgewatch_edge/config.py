@@ -131,8 +131,8 @@ class CheckpointSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolSettings:
     """How large the spool may grow (`max_mib`) and how old what is in it (`max_days`, 0: any age); at either bound old
-    readings are thinned to one each `thin_to_s`, and that is declared (spool/spool.py). Samples wait `hold_s` for others,
-    so that the flash is written to seldom; urgent ones do not."""
+    readings are thinned to one each `thin_to_s`, and that is declared (spool/spool.py). Samples wait `hold_s` for
+    others, so that the flash is written to seldom; urgent ones do not."""
 
     max_mib: float = 64.0
     max_days: float = 0.0
