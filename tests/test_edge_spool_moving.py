@@ -170,12 +170,13 @@ def test_with_room_for_a_segment_all_is_moved_and_only_what_is_broken_stays(
 
 @pytest.mark.parametrize(("is_told", "room"), [(True, SEGMENT_ROOM - RESERVE_BYTES), (False, 0)], ids=["told", "quota"])
 def test_the_room_that_is_kept_for_thinning_is_given_up_for_it(
-    state: Path, monkeypatch: pytest.MonkeyPatch, room: int, *, is_told: bool
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: int, *, is_told: bool
 ) -> None:
     assert (state / RESERVE_FILE).stat().st_size == RESERVE_BYTES
     with room_for(room, state, monkeypatch, is_told=is_told), new_spool(state) as spool:
         assert (spool.epoch, spool.spooled) == (3, COUNT)
-    assert not (state / RESERVE_FILE).exists()
+    assert caplog.text.count(f"removing={RESERVE_FILE}") == 1
+    assert (state / RESERVE_FILE).exists() != is_told, "an opened spool takes it again where it is told of room"
 
 
 def test_what_stays_as_evidence_of_it_goes_where_the_rest_has_no_room_else(
