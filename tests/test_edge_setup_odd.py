@@ -85,7 +85,8 @@ def test_a_time_service_is_a_clock_on_a_board_without_one_and_without_a_fix(
 
 
 FITTING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else it is ignored wherever the tests are run with nohup
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.install import unit
 unit.is_of_this_machine = lambda _: True
@@ -118,7 +119,10 @@ def test_a_service_is_begun_again_though_set_up_is_ended_from_outside(
             assert process.poll() is None
         assert asked.read_text(encoding="ascii").splitlines()[-1] == f"stop {NAME}"
         process.send_signal(number)
-        process.wait(20)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()  # else a process that goes on would be waited for without end
     until = time.monotonic() + 20
     while asked.read_text(encoding="ascii").splitlines()[-1] != f"start --no-block {NAME}":
         assert time.monotonic() < until, asked.read_text(encoding="ascii")
