@@ -38,6 +38,7 @@ from pledgewatch_sim.programs import free_port
 SITE = "site-la-3"
 FIELDS = {"hall": "T", "dock": "A", "gate": "B"}
 SPEAKS_S = 0.1
+TRIES = 5
 
 
 class Warehouse(Harbour):
@@ -172,11 +173,16 @@ async def test_zones_of_a_gateway_from_their_invitation_to_their_end(
     # Renewed by the running gateway, as the broker's list was out of date once. Somebody has a copy of its disk.
     copy = shutil.copytree(state, warehouse.folder / "copy")
     before = TlsIdentity(state).certificate()
-    await Standing(state).refused(BROKER, "its list of revocations has ended")
-    warehouse.begin()
-    warehouse.until(lambda: all(warehouse.contiguous(one).get(1, 0) > 5 for one in FIELDS), "readings of all zones")
-    warehouse.until(lambda: TlsIdentity(state).is_confirmed() and not warehouse.wrong("hall"), "the renewal")
-    renewed = TlsIdentity(state).certificate()
+    renewed = before
+    for _ in range(TRIES):
+        await Standing(state).refused(BROKER, "its list of revocations has ended")
+        warehouse.begin()
+        warehouse.until(lambda: all(warehouse.contiguous(one).get(1, 0) > 5 for one in FIELDS), "readings of all zones")
+        warehouse.until(lambda: TlsIdentity(state).is_confirmed() and not warehouse.wrong("hall"), "the renewal")
+        renewed = TlsIdentity(state).certificate()
+        if renewed != before:
+            break
+        warehouse.boards[SITE].end()  # the broker let it in before it came to renew, and then there was no cause
     assert renewed is not None
     assert renewed != before
     listed = {one["device"]: one for one in warehouse.get("/devices/identities")}

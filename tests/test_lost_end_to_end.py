@@ -16,6 +16,7 @@ from test_edge_ended_told import zero_half
 from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import Sensor
+from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.spool.log import content_of, runs_in
 from pledgewatch_edge.station import run_station
 
@@ -66,6 +67,10 @@ async def test_what_a_card_has_destroyed_is_lost_once_it_is_told_and_unknown_unt
                 spool.append(samples(ONLINE))
             async with running(state, broker.port):
                 await world.until_async(lambda: shown()["received"] == ONLINE, "what was measured online")
+                # Else it would go into the next epoch too, and be received twice.
+                await world.until_async(
+                    lambda: status(state)["committed_contiguous"] == ONLINE, "the device to hear that"
+                )
             words = f"received {ONLINE} of {ONLINE}, thinned 0, lost 0"
             await world.until_async(lambda: shown()["words"] == words, "it to be said to be whole")
 
