@@ -115,7 +115,8 @@ def test_a_mean_is_of_values_of_one_quality_also_while_it_trembles() -> None:
             assert kept.cells[0].value == (4_000 if is_good else 90_000)
 
 
-bad = st.sampled_from((Quality.GOOD, Quality.GOOD, Quality.HIGH_HDOP, Quality.NO_FIX))
+QUALITIES = (Quality.GOOD, Quality.HIGH_HDOP, Quality.NO_FIX)
+bad = st.sampled_from((Quality.GOOD, *QUALITIES))
 quick_s = st.sampled_from((1, 10, 10, 60, 60, 60, 299, 301, 700))
 proven = st.sampled_from((300.0, 3_600.0, 86_400.0))
 
@@ -143,6 +144,40 @@ def test_what_was_kept_last_says_what_has_lasted(walk: list[tuple[int, Quality]]
         told.add(quality)
         assert last == quality or second - since <= stay_s, "nothing is wrong, or right, for longer without being told"
         assert second - kept_at < silence_s
+
+
+def test_that_nothing_is_good_is_told_also_where_two_that_are_not_take_turns() -> None:
+    probe, second = Probe(HOURLY), 0
+    for number in range(101):
+        second = 10 * number
+        probe.say(second, (Quality.GOOD, Quality.NO_FIX, Quality.GOOD, Quality.FEW_SATELLITES)[number % 4])
+    assert probe.say(second, Quality.GOOD, 5_000), "what is kept last is good"
+    turns = [
+        (later, probe.say(second + later, (Quality.NO_FIX, Quality.FEW_SATELLITES)[later // 10 % 2]))
+        for later in range(10, 2 * STAY_S, 10)
+    ]
+    assert next(later for later, kept in turns if kept) <= STAY_S + 20
+
+
+turns = st.lists(st.sampled_from(QUALITIES), min_size=1, max_size=4)
+stretches = st.tuples(turns, st.integers(1, 40), quick_s, st.sampled_from((4_000, 5_000)))
+
+
+@given(st.lists(stretches, min_size=1, max_size=8), proven)
+def test_what_was_kept_last_was_there_a_stay_ago_at_most(
+    walk: list[tuple[list[Quality], int, int, int]], silence_s: float
+) -> None:
+    """Whatever takes turns meanwhile: of a stretch all are said in turn, so often, so far from each other."""
+    probe, second, last = Probe({"change": 100, "max_silence_s": silence_s}), 0, Quality.GOOD
+    stay_s = min(max(silence_s / 10, STAY_MS / 1_000), STAY_S)
+    missed_since: dict[Quality, int] = {}
+    for said, count, gap_s, value in walk:
+        for quality in said * count:
+            second += gap_s
+            missed_since = {one: missed_since.get(one, second) for one in QUALITIES if one != quality}
+            if probe.say(second, quality, value):
+                last = quality
+            assert last == quality or second - missed_since[last] <= stay_s
 
 
 @given(st.lists(st.tuples(quick_s, st.sampled_from((*MEDDLED, Quality.GOOD, Quality.HIGH_HDOP))), max_size=80))

@@ -3,7 +3,8 @@ change of quality is told at once, so one that never rests would be kept as ofte
 
 Each quality but GOOD is watched by itself, as a bound is (passing.py): a value that has it lies beyond. Its first nine
 changes are told, those of another quality beside it as well; then a stay in it is told once it is no short one any
-more, and so is a stay out of it where what was said last has it. A change of what says that somebody meddles
+more, and so is a stay out of it where what was said last has it. Of GOOD a stay out of it is watched: two that are not
+good and take turns have short stays alone, and nothing is good meanwhile. A change of what says that somebody meddles
 (MEDDLED) is told always: there is no short one.
 
 Short is a tenth of the time after which a rule proves what has not changed, a minute at least and five at most; what
@@ -28,19 +29,28 @@ class Wavering:
         """`proven_ms`: after so long its rule keeps a value though it has not changed."""
         self.stay_ms = min(max(proven_ms // _CALM_STAYS, STAY_MS), LONGEST_STAY_MS)
         self._bounds: dict[int, Bound] = {}
+        self._add(Quality.GOOD)
         self._before: int | None = None
 
     def hear(self, quality: int, at_ms: int) -> bool:
         """Take in a value's quality. Returns whether it is to be told."""
-        if quality != Quality.GOOD and quality not in self._bounds:
-            self._bounds[quality] = Bound(_BAND, self.stay_ms, _CALM_STAYS * self.stay_ms)
+        if quality not in self._bounds:
+            self._add(quality)
         is_told = self._before != quality and not MEDDLED.isdisjoint((self._before, quality))
         self._before = quality
         for one, bound in self._bounds.items():
-            is_told |= bound.hear(_BAND if one == quality else 0, at_ms)
+            is_told |= bound.hear(_BAND if _lies_beyond(one, quality) else 0, at_ms)
         return is_told
 
     def told(self, quality: int) -> None:
         """A value of this quality was kept, for whatever reason."""
         for one, bound in self._bounds.items():
-            bound.remember(says_out=one == quality)
+            bound.remember(says_out=_lies_beyond(one, quality))
+
+    def _add(self, quality: int) -> None:
+        self._bounds[quality] = Bound(_BAND, self.stay_ms, _CALM_STAYS * self.stay_ms)
+
+
+def _lies_beyond(one: int, quality: int) -> bool:
+    """Whether a value of a quality lies beyond the bound of one: whoever has it does, and of GOOD who has it not."""
+    return (one == quality) != (one == Quality.GOOD)
