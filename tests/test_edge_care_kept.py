@@ -211,6 +211,27 @@ async def test_a_station_that_has_run_for_long_could_run_with_its_settings(
     assert not cared.care.go_back("it ended")
 
 
+async def test_what_was_left_aside_stays_so_though_a_trial_runs_for_long_and_fails(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await good(file)
+    cared = Cared(file)
+    for _ in range(STARTS_MAX):
+        cared.start()
+        cared.care.go_back("it ended")
+    assert cared.start().settings.uplink.send_every_s == 0.0
+    await cared.hear(("settings", settings(5, SLOW)))
+    monkeypatch.setattr(care_module, "RUNS_S", 0.2)
+    assert cared.start().settings.uplink.send_every_s == 60.0
+    running = asyncio.create_task(cared.care.run(cared.body))
+    await until(lambda: bool(found(file).refused), "the trial to be over")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert found(file).ends == STARTS_MAX
+    assert cared.start().settings.uplink.send_every_s == 0.0
+    assert Cared(file).start().settings.uplink.send_every_s == 0.0, "also after a restart"
+
+
 async def test_a_station_that_cannot_run_gives_up_its_own_settings_and_none_that_came_since(file: Path) -> None:
     cared = Cared(file)
     cared.start()

@@ -512,9 +512,10 @@ class Care:
                     await to_its_end(asyncio.to_thread(self._keep, after))
 
     async def _last(self) -> None:
-        """Note that the station could run with its settings, once it has for a while."""
+        """Note that the station could run with the good settings, once it has for a while. That one could with those on
+        trial says nothing of the good ones, which may be left aside."""
         await asyncio.sleep(RUNS_S)
-        if self._runs_with and self._ledger.ends:
+        if self._runs_with and not self._on_trial and self._ledger.ends:
             await self._note(lambda: replace(self._ledger, ends=0))
 
     def _waits(self) -> bool:
