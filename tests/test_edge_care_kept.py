@@ -127,15 +127,15 @@ async def good(file: Path, version: int = 4, toml: str = SLOWER) -> None:
 class Broken:
     """A program that cannot run with settings from afar since it is another, and otherwise is stopped at once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, *, is_of_all: bool = False) -> None:
         self.ran: list[float] = []
-        self._error = error
+        self._error, self._is_of_all = error, is_of_all
         self._stop = asyncio.Event()
         monkeypatch.setattr("pledgewatch_edge.station.run_station", self._run)
 
     async def _run(self, settings: EdgeSettings, *_: Any, **__: Any) -> None:
         self.ran.append(settings.uplink.send_every_s)
-        if settings.uplink.send_every_s:
+        if settings.uplink.send_every_s or self._is_of_all:
             raise self._error
         self._stop.set()
 
@@ -243,6 +243,40 @@ async def test_a_station_that_cannot_run_gives_up_its_own_settings_and_none_that
     assert trial is not None
     assert trial.version == 5
     assert cared.start().settings.uplink.send_every_s == 60.0
+
+
+async def test_a_trial_that_ends_for_the_disk_or_another_agent_is_tried_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hears(file, settings(4, SLOWER))
+    broken = Broken(monkeypatch, StateError("another agent is using this folder"), is_of_all=True)
+    assert not any([await broken.start(file) for _ in range(STARTS_MAX + 1)])
+    assert broken.ran == [900.0, 0.0] * (STARTS_MAX + 1)
+    trial = found(file).trial
+    assert trial is not None, "with the good ones none can run either"
+    assert (trial.version, trial.starts) == (4, 0)
+    cared = Cared(file)
+    assert cared.start().settings.uplink.send_every_s == 900.0
+    cared.body.words = 1
+    assert (await cared.hear())[-1].became == DONE
+
+
+async def test_a_trial_that_alone_ends_for_the_disk_is_started_so_often_and_the_good_ones_run_between(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(care_module, "DISK_AGAIN_S", 0.05)
+    await hears(file, settings(4, SLOWER))
+    cared = Cared(file)
+    for _ in range(STARTS_MAX):
+        assert cared.start().settings.uplink.send_every_s == 900.0
+        assert cared.care.go_back("no space left", is_of_disk=True), "another is to be run"
+        assert cared.start().settings.uplink.send_every_s == 0.0
+        running = asyncio.create_task(cared.care.run(cared.body))
+        await until(cared.care.changed.is_set, "the disk to be asked again")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert cared.start().settings.uplink.send_every_s == 0.0
+    assert found(file).refused == f"rolled back: the station was started {STARTS_MAX} times with it"
 
 
 def noisy(count: int, start: int) -> list[Sample]:

@@ -139,6 +139,7 @@ class Care:
         self._station: Station | None = None
         self._on_trial = 0  # the version that the running station tries; 0 where it runs with what is good
         self._runs_with = 0  # the version that it has; 0 where that is what the technician wrote
+        self._put_off = 0  # the version whose trial ended for the disk: until that was asked again, the good ones run
         self._kept: SpoolSettings | None = None  # the bounds that a spool has once the trial is proven
         self.changed = asyncio.Event()
 
@@ -156,7 +157,7 @@ class Care:
         self._on_trial = self._runs_with = 0
         if self._damaged is None or self._damaged:
             self._read()  # later the disk may not have what was decided since
-        tried = self._start_of_trial() if self._has_given_up() else None
+        tried = self._start_of_trial() if self._has_given_up() and not self._is_put_off() else None
         if tried is not None:
             self._station = tried
             return tried
@@ -214,13 +215,21 @@ class Care:
 
     def go_back(self, why: str, *, is_of_disk: bool = False) -> bool:
         """Give up the settings that the station was run with, as it cannot run: at once where they are on trial, and
-        good ones when that has been so too often, and not for its disk. Whether another station is to be run."""
+        good ones when that has been so too often. For its disk, or another agent on it, none are: a trial is put off,
+        and where the good ones cannot run then either, its start does not count. Whether another station is to be run.
+        """
         self._secrets |= self._secrets_now()
         trial, why = self._ledger.trial, self._told(why)
         if trial is not None and self._on_trial:
-            if trial.version == self._on_trial:
+            if trial.version == self._on_trial and is_of_disk:
+                log.warning("settings put off version=%d reason=%r", trial.version, why)
+                self._put_off = trial.version
+            elif trial.version == self._on_trial:
                 self._give_up(trial, why)
             return True
+        if trial is not None and is_of_disk and self._is_put_off():
+            self._put_off = 0
+            self._is_kept(replace(self._ledger, trial=replace(trial, starts=trial.starts - 1)))
         good = self._ledger.good
         if is_of_disk or not self._runs_with or self._runs_with != good.version:
             return False
@@ -229,6 +238,11 @@ class Care:
             return False
         log.error("settings left aside version=%d reason=%r", good.version, why)
         return True
+
+    def _is_put_off(self) -> bool:
+        """Whether the trial that there is waits for the disk, or for another agent to end."""
+        trial = self._ledger.trial
+        return trial is not None and trial.version == self._put_off
 
     def _told(self, text: str) -> str:
         """A text without secrets."""
@@ -531,6 +545,7 @@ class Care:
                     return
                 if self._given_up is None:
                     if await to_its_end(asyncio.to_thread(self._keep, self._ledger)):
+                        self._put_off = 0
                         self.changed.set()
                         return
                 elif await to_its_end(asyncio.to_thread(self._has_given_up)):
