@@ -395,6 +395,35 @@ async def test_a_command_that_settings_cut_short_is_answered(file: Path, monkeyp
     assert f"replayed: command 5 was taken before (refused: {why})" in [one.text for one in answers]
 
 
+async def test_commands_that_wait_when_the_agent_ends_are_carried_out_by_the_next_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cared = Cared(file)
+    cared.start()
+    begun = asyncio.Event()
+
+    async def reported() -> str:
+        begun.set()
+        await asyncio.sleep(3_600)
+        return ""
+
+    monkeypatch.setattr(cared.body, "report_now", reported)
+    running = asyncio.create_task(cared.care.run(cared.body))
+    hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}
+    for number in (5, 6, 7):
+        assert await hear["command"](command(number)) is None
+    await asyncio.wait_for(begun.wait(), 20)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "for the next one" in str(await hear["command"](command(8))), "while the uplink ends"
+    assert [(number, text.split(":")[0]) for number, text in found(file).ids] == [(5, "refused")]
+    again = Cared(file)
+    again.start()
+    answers = await again.hear(*(("command", command(number)) for number in (6, 7, 8)))
+    assert [(one.id, one.became) for one in answers] == [(5, REFUSED), (6, DONE), (7, DONE), (8, DONE)]
+    assert again.body.reports == 3
+
+
 async def test_a_command_that_was_carried_out_while_the_disk_is_busy_is_answered(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ class Care:
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
         self._commands: asyncio.Queue[Command] = asyncio.Queue(QUEUE_MAX)
+        self._is_ending = False  # no station after the one that ran carries out what comes now
         self._lines = LastLines(self._terms.log_lines)
         self._ledger = Ledger()
         self._damaged: str | None = None  # why the ledger cannot be read; None before it was
@@ -267,6 +268,7 @@ class Care:
 
     async def run(self, body: Body) -> None:
         """Care for a running station until cancelled."""
+        self._is_ending = False
         self._secrets |= await asyncio.to_thread(self._secrets_now)
         logger = logging.getLogger()
         logger.addHandler(self._lines)
@@ -279,6 +281,20 @@ class Care:
                 group.create_task(self._last(), name="care-ends")
         finally:
             logger.removeHandler(self._lines)
+            if not self.changed.is_set():
+                self._is_ending = True
+                await to_its_end(self._leave_commands())
+
+    async def _leave_commands(self) -> None:
+        """Forget the commands that wait, as they are in no file and nobody has begun them. The cloud, which has no
+        answer, says them again when the device is back."""
+        async with self._lock:
+            waiting = []
+            while not self._commands.empty():
+                waiting.append(self._commands.get_nowait().id)
+            if waiting:
+                log.info("commands left for the next start ids=%s", waiting)
+                await to_its_end(asyncio.to_thread(self._keep, self._ledger.not_begun(waiting)))
 
     async def _hear_settings(self, said: bytes) -> str | None:
         """Try settings, or refuse them. Nothing at all is said where the cloud has taken them back."""
@@ -405,6 +421,8 @@ class Care:
             why = why or f"{error}; this device may be older than it"
         if why:
             return self._answer(Answer(0, command.id, Became.REFUSED, why))
+        if self._is_ending:
+            return "the station ends; it is for the next one, when the cloud says it again"
         after = self._ledger.noted(command.id, "begun")
         return command if self._is_noted(after, self._ledger, Answer(0, command.id, Became.REFUSED, _DISK)) else _DISK
 

@@ -22,6 +22,7 @@ was forgotten can be done again. An id is on the disk before anything is done: k
 import json
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -138,6 +139,10 @@ class Ledger:
         forgotten = ids[:-IDS_MAX]
         floor = max([self.floor, *(one for one, _ in forgotten)])
         return replace(self, floor=floor, ids=tuple(ids[-IDS_MAX:]))
+
+    def not_begun(self, commands: Collection[int]) -> "Ledger":
+        """Commands that were taken and never begun are as if they had not come: they may be taken again."""
+        return replace(self, ids=tuple(one for one in self.ids if one[0] not in commands))
 
     def answered(self, answer: Answer) -> "Ledger":
         """An answer waits for the broker; of many the oldest is dropped."""
