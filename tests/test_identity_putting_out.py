@@ -83,6 +83,31 @@ def test_of_whom_it_is_in_the_life_of_a_device(tmp_path: Path) -> None:
     cloud.cloud.close()
 
 
+def renewed(cloud: ClaimCloud, one: Claimant) -> Claimant:
+    """The device with the certificate that it was given for another key."""
+    newer = Claimant(one.name)
+    newer.tls = ec.generate_private_key(ec.SECP256R1())
+    answer = cloud.post("/devices/renewals", one.renewal(cloud.world.at_ms, key=newer.tls))
+    assert answer.status_code == 201, answer.text
+    newer.certificate = answer.json()["certificate"]
+    return newer
+
+
+def test_at_a_start_a_renewal_hides_nobody_whose_certificates_were_taken_away(tmp_path: Path) -> None:
+    cloud = cloud_in(tmp_path)
+    claimed(cloud, "box-1", 21)
+    cloud.world.at_ms += 30 * DAY_MS
+    box, taken_ms = claimed(cloud, "box-1", 22), cloud.world.at_ms
+    cloud.world.at_ms += DAY_MS // 2
+    newer = renewed(cloud, box)
+    assert ousted(None, cloud.cloud.writer.state.identities, cloud.world.at_ms) == {"box-1"}
+    assert cloud.post("/devices/confirmations", newer.confirmation(cloud.world.at_ms)).json()["changed"]
+    seen = cloud.cloud.writer.state.identities
+    assert ousted(None, seen, taken_ms + DAY_MS - 1) == {"box-1"}
+    assert len(seen.of("box-1").revoked) == 2, "the one that was taken away, and the one that was replaced"
+    cloud.cloud.close()
+
+
 async def test_one_who_cannot_be_put_out_keeps_nobody_else_and_no_claim(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -155,8 +155,8 @@ def _is_another(before: Identity, now: Identity) -> bool:
 
 
 def _is_fresh(one: Identity, at_ms: int) -> bool:
-    is_taken = one.revoked_ms > 0 or one.claim is not None
-    return is_taken and any(at_ms - gone.at_ms < AT_START_MS for gone in one.revoked)
+    # What its device has replaced by another lets nobody be put out: the device is connected by that other.
+    return any(at_ms - gone.at_ms < AT_START_MS for gone in one.revoked if not gone.signed_ms)
 
 
 def putting_out_of(one: DevicesSettings, authority: Authority, now_ms: Callable[[], int]) -> PutOut:
