@@ -108,6 +108,26 @@ def test_at_a_start_a_renewal_hides_nobody_whose_certificates_were_taken_away(tm
     cloud.cloud.close()
 
 
+@pytest.mark.parametrize(("seed", "epoch"), [(22, 0), (21, 3)], ids=["another card", "the same card"])
+def test_at_a_start_who_claimed_anew_within_the_day_is_put_out_though_all_before_had_expired(
+    tmp_path: Path, seed: int, epoch: int
+) -> None:
+    cloud = cloud_in(tmp_path)
+    claimed(cloud, "box-1", 21)
+    assert ousted(None, cloud.cloud.writer.state.identities, cloud.world.at_ms) == set(), "the first"
+    cloud.world.at_ms += 100 * DAY_MS
+    box, claimed_ms = Claimant("box-1", seed=seed, epoch=epoch), cloud.world.at_ms
+    cloud.claimed(box, cloud.invite("box-1"))
+    assert cloud.cloud.writer.state.identities.of("box-1").revoked == ()
+    assert ousted(None, cloud.cloud.writer.state.identities, claimed_ms) == {"box-1"}
+    cloud.world.at_ms += DAY_MS // 2
+    renewed(cloud, box)
+    seen = cloud.cloud.writer.state.identities
+    assert ousted(None, seen, claimed_ms + DAY_MS - 1_000) == {"box-1"}
+    assert ousted(None, seen, claimed_ms + DAY_MS) == set()
+    cloud.cloud.close()
+
+
 async def test_one_who_cannot_be_put_out_keeps_nobody_else_and_no_claim(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

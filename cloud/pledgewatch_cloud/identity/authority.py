@@ -33,7 +33,7 @@ CRL_DAYS = 30
 """How long a revocation list is good; while the cloud is away for longer, the broker lets no device in."""
 REQUEST_MAX = 8_192
 CERTIFICATE_MAX = 32_768
-_EARLIER = dt.timedelta(hours=1)
+EARLIER = dt.timedelta(hours=1)
 _LISTED_EARLIER = dt.timedelta(days=1)  # a broker whose clock is behind would let nobody in
 _UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
 """What the library raises for what is not what it says; the last is no ValueError."""
@@ -75,7 +75,7 @@ class Authority:
             .issuer_name(self.certificate.subject)
             .public_key(request.public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(max(now - _EARLIER, self.certificate.not_valid_before_utc))
+            .not_valid_before(max(now - EARLIER, self.certificate.not_valid_before_utc))
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -163,7 +163,7 @@ def create(certificate_file: Path, key_file: Path, name: str, days: int, now_ms:
         .issuer_name(_named(name))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _EARLIER)
+        .not_valid_before(now - EARLIER)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)

@@ -19,23 +19,25 @@ import contextlib
 import logging
 import ssl
 import tempfile
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pledgewatch_cloud.decide.identity_book import Identity, IdentityBook
+from pledgewatch_cloud.decide.identity_book import Identity, IdentityBook, Issued
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.identity.authority import Authority, AuthorityError, Request
+from pledgewatch_cloud.identity.authority import EARLIER, Authority, AuthorityError, Request
 from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.outage import Outage
 
 PATIENCE_S: Final = 2.0
 """For each connection: who claims waits for it."""
 AT_START_MS: Final = 86_400_000
-"""What was taken away so long before a start may not have been put out by the cloud of before."""
+"""Who was let in by what was gone so long before a start may not have been put out by the cloud of before."""
 AT_ONCE: Final = 4
 AGAIN_S: Final = 1.0
 _DAYS: Final = 1  # the least that a certificate is good for
@@ -135,7 +137,8 @@ class Ousting:
 
 def ousted(before: IdentityBook | None, now: IdentityBook, at_ms: int) -> set[str]:
     """The devices of which nobody is let in any more by what he had before. `before` None: at a start, when nobody
-    knows what was put out; those whose certificates were taken away within the last day then."""
+    knows what was put out; those then whose certificates were taken away within the last day, or who have claimed anew
+    in it, for what had expired by then was not taken away."""
     if before is None:
         return {name for name, one in now.identities.items() if _is_fresh(one, at_ms)}
     if before is now:
@@ -156,7 +159,17 @@ def _is_another(before: Identity, now: Identity) -> bool:
 
 def _is_fresh(one: Identity, at_ms: int) -> bool:
     # What its device has replaced by another lets nobody be put out: the device is connected by that other.
-    return any(at_ms - gone.at_ms < AT_START_MS for gone in one.revoked if not gone.signed_ms)
+    if any(at_ms - gone.at_ms < AT_START_MS for gone in one.revoked if not gone.signed_ms):
+        return True
+    # What had expired before a claim is listed nowhere. Who has claimed for the first time has no epoch and no key of
+    # before; where the book knew the device already, it is put out for nothing, and comes in again.
+    is_anew = bool(one.former) or max(one.epoch, one.from_epoch) > 0
+    return is_anew and any(at_ms - _issued_ms(cert) < AT_START_MS for cert in one.certificates[:1])
+
+
+def _issued_ms(one: Issued) -> int:
+    begins = x509.load_der_x509_certificate(b64decode(one.certificate)).not_valid_before_utc
+    return int((begins + EARLIER).timestamp()) * 1_000
 
 
 def putting_out_of(one: DevicesSettings, authority: Authority, now_ms: Callable[[], int]) -> PutOut:
