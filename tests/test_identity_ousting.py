@@ -202,3 +202,35 @@ async def test_who_could_not_be_put_out_is_tried_on_and_all_are_once_the_broker_
     assert caplog.text.count("nobody is there") == 1
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_who_could_not_be_put_out_and_is_to_be_anew_is_put_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(putting_out, "AGAIN_S", 0.05)
+    tried, out, is_there = list[str](), list[str](), False
+
+    async def put_out(_: str, device: str) -> None:
+        tried.append(device)
+        if not is_there:
+            raise PuttingOutError("nobody is there")
+        out.append(device)
+
+    gone = Identity("box-1", revoked=(Revoked("a1", 0, 1),), revoked_ms=1)
+    life = [
+        Identity("box-1", certificates=(Issued("a1", 1, "", ""),)),
+        gone,
+        gone._replace(certificates=(Issued("a2", 2, "", ""),), revoked_ms=0),
+    ]
+    book = SimpleNamespace(installations={})
+    first, revoked, anew = (SimpleNamespace(identities=IdentityBook({}, {"box-1": one}), book=book) for one in life)
+    ousting = Ousting(put_out, lambda: None)
+    ousting.look(first, 0)  # type: ignore[arg-type]
+    ousting.look(revoked, 0)  # type: ignore[arg-type]
+    task = asyncio.create_task(ousting.run())
+    await until(lambda: len(tried) > 2)
+    is_there = True
+    ousting.look(anew, 0)  # type: ignore[arg-type]
+    await until(lambda: bool(out))
+    await asyncio.sleep(10 * putting_out.AGAIN_S)
+    assert out == ["box-1"], "and who has come in again since, not once more"
+    task.cancel()
+    await asyncio.wait([task])
