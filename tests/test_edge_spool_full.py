@@ -1,9 +1,10 @@
 """A disk that is full before the spool's own bound is reached: old readings are thinned, and alarms are stored."""
 
 import asyncio
+import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,12 +20,13 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool import segment as spool_segment
 from pledgewatch_edge.spool import spool as spool_module
 from pledgewatch_edge.spool import thinning as spool_thinning
-from pledgewatch_edge.spool.errors import SpoolError
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool.reserve import RESERVE_BYTES, RESERVE_FILE
 from pledgewatch_edge.spool.spool import FULL_FOR_S, Limits, Spool
 from pledgewatch_wire.reading import Channel, Clock
 
 LIMITS = Limits(2**26, 60, 1e9)
+BLOCK_BYTES = 4_096
 
 
 class SmallDisk:
@@ -37,7 +39,7 @@ class SmallDisk:
         allocate = os.posix_fallocate
 
         def bounded(descriptor: int, offset: int, length: int) -> None:
-            self._require(length)
+            self._require(max(0, offset + length - os.fstat(descriptor).st_size))  # what it has, it has
             allocate(descriptor, offset, length)
 
         patch.setattr(os, "posix_fallocate", bounded)
@@ -128,7 +130,7 @@ def test_an_alarm_is_stored_with_the_room_that_is_kept_where_nothing_can_be_thin
         spool.append([sample(1)])
         full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())
         alarms = 0
-        while (tmp_path / RESERVE_FILE).exists():
+        while (tmp_path / RESERVE_FILE).stat().st_size > BLOCK_BYTES:
             with pytest.raises(SpoolError):
                 spool.append([sample(2)])
             assert spool.append([sample(3), sample(4 + alarms)._replace(is_urgent=True)]) == (1, 1, 0)
@@ -137,7 +139,8 @@ def test_an_alarm_is_stored_with_the_room_that_is_kept_where_nothing_can_be_thin
             full.bytes_max = sum(one.stat().st_size for one in tmp_path.rglob("*") if one.is_file())  # of a block
         with pytest.raises(SpoolError):
             spool.append([sample(4 + alarms)._replace(is_urgent=True)])
-        assert len(spool.read(0, 10_000, urgent=True)) == alarms >= RESERVE_BYTES // 4_096, "a block for each"
+        assert len(spool.read(0, 10_000, urgent=True)) == alarms >= RESERVE_BYTES // BLOCK_BYTES - 1, "a block for each"
+        assert (tmp_path / RESERVE_FILE).stat().st_size == BLOCK_BYTES, "one is for the cloud's word"
         full.bytes_max = 500_000
         spool.append([sample(5)])
         assert (tmp_path / RESERVE_FILE).stat().st_size == RESERVE_BYTES, "all of it is taken again"
@@ -151,6 +154,77 @@ def test_what_is_committed_goes_also_where_the_disk_has_no_room_for_the_word(tmp
         assert spool.spooled == 100
     with new_spool(tmp_path, LIMITS) as spool:
         assert (spool.epoch, spool.committed.contiguous) == (1, 2_900)
+
+
+def use_up(full: SmallDisk, spool: Spool) -> None:
+    """Others fill the disk, and alarms come until one has no room."""
+    with contextlib.suppress(SpoolError):
+        while True:
+            full.fill()
+            spool.append([sample(1)._replace(is_urgent=True)])
+
+
+@pytest.fixture
+def used_up(tmp_path: Path, full: SmallDisk) -> Iterator[Spool]:
+    """A spool of several segments on a disk that others have filled; alarms have used the room that is kept."""
+    spool = new_spool(tmp_path, LIMITS)
+    fill(spool, 3_000, at_once=200)
+    spool.keep_within(LIMITS.bytes_max, 1e-3, 0)  # nothing can be thinned
+    use_up(full, spool)
+    assert (spool.thinned_total, (tmp_path / RESERVE_FILE).stat().st_size) == (0, BLOCK_BYTES)
+    yield spool
+    spool.close()
+
+
+def test_where_alarms_have_used_the_kept_room_what_is_committed_goes_nevertheless(
+    tmp_path: Path, full: SmallDisk, used_up: Spool
+) -> None:
+    head = used_up.head_sequence
+    used_up.forget(true_word(used_up, head))
+    assert (used_up.spooled, len([*tmp_path.glob("spool/*.log")])) == (0, 1)
+    assert (tmp_path / RESERVE_FILE).stat().st_size >= BLOCK_BYTES, "it is taken again, of what has gone"
+    assert used_up.append([sample(1)._replace(is_urgent=True)]).accepted == 1
+    used_up.close()
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert (spool.epoch, spool.committed.contiguous) == (1, head)
+    assert full.bytes_max < 500_000
+
+
+def test_a_word_by_which_nothing_goes_takes_no_kept_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used_up: Spool
+) -> None:
+    def write(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", write)
+        used_up.forget(true_word(used_up, 10))
+    assert used_up.committed.contiguous == 10
+    assert (tmp_path / RESERVE_FILE).stat().st_size == BLOCK_BYTES
+
+
+@pytest.mark.parametrize("is_here", [True, False], ids=["sent again", "ended"])
+def test_where_alarms_have_used_the_kept_room_a_cloud_that_was_put_back_is_gone_by(
+    tmp_path: Path, full: SmallDisk, used_up: Spool, *, is_here: bool
+) -> None:
+    used_up.forget(true_word(used_up, 10 if is_here else 2_000))
+    use_up(full, used_up)
+    lacks = true_word(used_up, 5)
+    assert used_up.forget(lacks).again is None
+    full.bytes_max += 500
+    used_up.append([sample(1)._replace(is_urgent=True)])
+    full.fill()
+    head = used_up.head_sequence
+    proves = true_word(used_up, 5, ((head, head),))
+    if is_here:
+        assert used_up.forget(proves).again == (6, 10)
+    else:
+        with pytest.raises(SpoolCorruptError):
+            used_up.forget(proves)
+    used_up.close()
+    full.bytes_max = 500_000
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert (spool.epoch, spool.committed.contiguous) == ((1, 5) if is_here else (2, 0))
 
 
 def test_what_waited_for_its_date_is_numbered_on_a_full_disk(tmp_path: Path, full: SmallDisk) -> None:

@@ -1,5 +1,6 @@
 """Room that is kept on a card that is full for thinning: what is dropped goes only once what stays is written anew; and
-where nothing can be thinned, for what is urgent.
+where nothing can be thinned, for what is urgent. All but its last block: that is for the words that let go of readings
+or end an epoch, which are a few bytes, and without which a full card would stay full of what the cloud has.
 
 state/spool.reserve      RESERVE_BYTES of nothing, given up for that and taken again as far as there is room
 """
@@ -43,20 +44,29 @@ def room_taken(paths: Iterable[Path]) -> int:
     return sum(-(-path.stat().st_size // _BLOCK_BYTES) * _BLOCK_BYTES + _BLOCK_BYTES for path in paths)
 
 
+def write_if_room(do: Callable[[], None]) -> None:
+    """Write something that may be passed over where the disk is full for it. Raises SpoolError."""
+    try:
+        do()
+    except SpoolError as error:
+        if not is_for_want_of_room(error):
+            raise
+
+
 class Reserve:
     """The room of one state folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RESERVE_FILE
         self._bytes = self._path.stat().st_size if self._path.exists() else 0
-        self._was_given_up = False
+        self._was_given_up = 0 < self._bytes < RESERVE_BYTES
 
     def keep(self) -> None:
         """Take the room, where it is not taken yet and is there; of what was given up as much as there is."""
         if self._bytes >= RESERVE_BYTES:
             return
-        is_any_enough = self._was_given_up and not self._bytes
-        sizes = range(RESERVE_BYTES, 0, -_BLOCK_BYTES) if is_any_enough else (RESERVE_BYTES,)
+        is_any_enough = self._was_given_up and self._bytes <= _BLOCK_BYTES
+        sizes = range(RESERVE_BYTES, self._bytes, -_BLOCK_BYTES) if is_any_enough else (RESERVE_BYTES,)
         with contextlib.suppress(OSError):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -79,19 +89,35 @@ class Reserve:
             self.keep()
 
     def give_up(self) -> bool:
-        """Give the room to whoever writes next; False where none was kept."""
+        """Give the room to whoever writes next, all but its last block; False where no more than that was kept."""
+        if self._bytes <= _BLOCK_BYTES:
+            return False
+        self._bytes, self._was_given_up = _BLOCK_BYTES, True
+        with contextlib.suppress(OSError):
+            os.truncate(self._path, _BLOCK_BYTES)
+        return True
+
+    def write(self, do: Callable[[], None]) -> None:
+        """Write something; where the disk is full for that, with the room that is kept, but its last block. Raises
+        SpoolError."""
+        self._write_with(self.give_up, do)
+
+    def write_word(self, do: Callable[[], None]) -> None:
+        """Write a word; where the disk is full for that, with all the room that is kept. Raises SpoolError."""
+        self._write_with(self._give_up_all, do)
+
+    def _give_up_all(self) -> bool:
         was_kept, self._bytes = self._bytes > 0, 0
         self._was_given_up |= was_kept
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
         return was_kept
 
-    def write(self, do: Callable[[], None]) -> None:
-        """Write something; where the disk is full for that, with the room that is kept. Raises SpoolError."""
+    def _write_with(self, give_up: Callable[[], bool], do: Callable[[], None]) -> None:
         try:
             do()
         except SpoolError as error:
-            if not (is_for_want_of_room(error) and self.give_up()):
+            if not (is_for_want_of_room(error) and give_up()):
                 raise
             do()
 

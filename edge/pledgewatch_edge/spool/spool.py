@@ -66,7 +66,7 @@ from pledgewatch_edge.spool.log import (
 from pledgewatch_edge.spool.marks import OwnMarks, with_word
 from pledgewatch_edge.spool.put_back import PutBack, counter_put_back
 from pledgewatch_edge.spool.refusals import Refusals
-from pledgewatch_edge.spool.reserve import Reserve
+from pledgewatch_edge.spool.reserve import Reserve, write_if_room
 from pledgewatch_edge.spool.segment import Segment, begin_segment, uncovered
 from pledgewatch_edge.spool.thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
@@ -471,7 +471,8 @@ class Spool:
         """Write how far the cloud has everything; durably where segments go by that, for one that is gone otherwise is
         lost. Raises SpoolError."""
         goes = any(one.last <= contiguous for one in self._segments[:-1])
-        self._reserve.write(lambda: self._write(committed_frame(contiguous), is_durable=goes))
+        write = self._reserve.write_word if goes else write_if_room  # where nothing goes by it, it is said again
+        write(lambda: self._write(committed_frame(contiguous), is_durable=goes))
 
     def _let_go(self) -> None:
         """Remove the segments of which the cloud has everything, all but the one that is written to. That it has is on
@@ -482,6 +483,8 @@ class Spool:
                 one.path.unlink()
             self._segments.remove(one)
             self._bytes -= one.end
+        if done:
+            self._reserve.keep()
 
     def _marks_of(self, committed: Committed) -> list[bytes]:
         """Our marks of what a word says, the highest contiguous sequence and its ranges; empty where none is known."""
@@ -497,7 +500,7 @@ class Spool:
         if said < gone:
             why = f"the cloud had readings up to {before} and has them up to {said}: it has been put back"
             self._end(why, put_back_frame(gone))
-        self._write(put_back_frame(said))
+        self._reserve.write_word(lambda: self._write(put_back_frame(said)))
         self._committed = Marks(said)
         self._committed, _ = with_word(self._committed, self.head_sequence, word, ours)
         self._spooled = sum(one.waiting(self._committed) for one in self._segments)
@@ -505,7 +508,7 @@ class Spool:
 
     def _end(self, why: str, also: bytes = b"") -> NoReturn:
         """Give no more numbers in this epoch, and begin another when it is opened again: raises SpoolCorruptError."""
-        self._write(also + frame(Kind.ENDED, why.encode()))
+        self._reserve.write_word(lambda: self._write(also + frame(Kind.ENDED, why.encode())))
         raise SpoolCorruptError(why)
 
     def _store(self, samples: Sequence[Sample]) -> None:
