@@ -16,6 +16,7 @@ from pledgewatch_edge.sending import Sending
 from pledgewatch_edge.spool.answers import Forgotten
 from pledgewatch_edge.spool.errors import SpoolCorruptError
 from pledgewatch_edge.spool.file import status
+from pledgewatch_edge.spool.log import SEGMENT_READINGS
 from pledgewatch_edge.spool.spool import Limits
 from pledgewatch_edge.uplink import Uplink
 from pledgewatch_wire.codec import Committed, Status, decode, encode_committed
@@ -128,6 +129,37 @@ def test_a_cloud_that_lacks_what_was_let_go_is_sent_a_new_epoch_and_goes_on(
     assert (told.lost, told.thinned, gone) == (0, 0, first_here - 1), "all that was in a segment goes on"
     assert (found.lost, found.unsure) == (min(gone, before) - had, None), "what was let go, and no more than that"
     assert bench.spool.measured_total >= before + 10_000
+
+
+@pytest.mark.parametrize("is_joined", [False, True], ids=["thinned", "joined"])
+def test_that_it_was_put_back_is_known_after_a_start_though_the_segment_with_the_word_was_thinned(
+    tmp_path: Path, *, is_joined: bool
+) -> None:
+    """An older segment that is not written anew, for all in it is urgent, still has the word before."""
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append([one._replace(is_urgent=True) for one in samples(SEGMENT_READINGS, 1)])
+        spool.forget(true_word(spool, 900))
+        spool.append(samples(SEGMENT_READINGS - 100, 2_000))
+        spool.forget(true_word(spool, 100))
+        spool.append(samples(1, 4_000))
+        head = spool.head_sequence
+        assert spool.forget(true_word(spool, 100, ((head, head),))).again == (101, 900)
+        for number in range(5_000, 7_500, 100):
+            spool.append(samples(100, number))
+        if is_joined:
+            spool.keep_within(LIMITS.bytes_max, 1e9, 10_000)
+            for number in range(100_000, 102_000, 100):
+                spool.append([sample(number)])
+        else:
+            spool.keep_within(10_000, 1e9, 0)
+            spool.append([sample(8_000)])
+        assert (spool.thinned_total > 1_000, spool.committed.contiguous) == (True, 100)
+        first, with_the_word, following, *_ = spool._segments
+        assert (first.turns, first.dropped, with_the_word.head.first) == (3 if is_joined else 2, 0, first.last + 1)
+        assert with_the_word.dropped > 0
+        assert (following.head.first > 4_000) is is_joined
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert (spool.epoch, spool.committed.contiguous) == (1, 100)
 
 
 def test_what_it_lacks_and_is_here_yet_it_is_sent_again_in_the_same_epoch(bench: Bench) -> None:

@@ -256,6 +256,16 @@ def committed_in(frames: Sequence[Frame], before: int = 0) -> int:
     return before
 
 
+def last_word(frames: Sequence[Frame]) -> bytes:
+    """One frame that says, behind any others, what some frames say of how far it had everything; empty where none
+    does."""
+    kinds = {one.kind for one in frames} & {Kind.COMMITTED, Kind.PUT_BACK}
+    if not kinds:
+        return b""
+    said = committed_in(frames)
+    return put_back_frame(said) if Kind.PUT_BACK in kinds else committed_frame(said)
+
+
 def ended_in(frames: Sequence[Frame]) -> str:
     """Why no number may be given any more, by some frames; empty where they may."""
     return next((one.body.decode("utf-8", "replace") for one in frames if one.kind == Kind.ENDED), "")

@@ -18,6 +18,7 @@ from pledgewatch_edge.spool.log import (
     SEGMENT_READINGS,
     Head,
     head_frame,
+    last_word,
     readings_frame,
     runs_in,
     thinned_frame,
@@ -31,10 +32,12 @@ from pledgewatch_wire.reading import Reading
 
 
 class Rest(NamedTuple):
-    """What stays of a segment, each with whether it is urgent, and what is said of the others."""
+    """What stays of a segment, each with whether it is urgent, and what is said of the others; and the frame of the
+    last word in it of what the cloud has, for an older segment may hold one that does not hold any more."""
 
     kept: tuple[tuple[Reading, bool], ...]
     thinned: Thinned
+    word: bytes
 
 
 def rest_of(segment: Segment, contents: Contents, key: Ed25519PrivateKey, keep_every_ms: int | None) -> Rest | None:
@@ -59,7 +62,7 @@ def rest_of(segment: Segment, contents: Contents, key: Ed25519PrivateKey, keep_e
                 buckets[reading.channels] = of_bucket
     if len(kept) == count or len(kept) > MAX_READINGS:
         return None
-    return _declared(head, kept, running if before is None else before.chain_hash, key)
+    return _declared(head, kept, running if before is None else before.chain_hash, key, last_word(frames))
 
 
 def rest_of_both(segment: Segment, following: Segment, contents: Contents, key: Ed25519PrivateKey) -> Rest | None:
@@ -79,16 +82,19 @@ def rest_of_both(segment: Segment, following: Segment, contents: Contents, key: 
                 if one is following:
                     running = chain.extend(running, chain.leaf(reading))
     before = thinned_in(contents.frames(following))
-    return _declared(segment.head, kept, running if before is None else before.chain_hash, key)
+    word = last_word([*contents.frames(segment), *contents.frames(following)])
+    return _declared(segment.head, kept, running if before is None else before.chain_hash, key, word)
 
 
-def _declared(head: Head, kept: Sequence[tuple[Reading, bool]], running: bytes, key: Ed25519PrivateKey) -> Rest:
+def _declared(
+    head: Head, kept: Sequence[tuple[Reading, bool]], running: bytes, key: Ed25519PrivateKey, word: bytes
+) -> Rest:
     """Readings that stay, and the signed word that up to the last of them all others will not come."""
     last = kept[-1][0].sequence
     digest = chain.kept_digest(chain.leaf(reading) for reading, _ in kept)
     text = chain.thinned_text(head.device, head.epoch, head.first, last, len(kept), running, digest)
     sequences = tuple(reading.sequence for reading, _ in kept)
-    return Rest(tuple(kept), Thinned(head.first, last, sequences, running, digest, key.sign(text)))
+    return Rest(tuple(kept), Thinned(head.first, last, sequences, running, digest, key.sign(text)), word)
 
 
 def rewrite(segment: Segment, rest: Rest) -> None:
@@ -100,7 +106,7 @@ def rewrite(segment: Segment, rest: Rest) -> None:
     for readings, is_urgent in _consecutive(rest.kept):
         data += readings_frame(segment.head.epoch, readings, (), is_urgent=is_urgent)
         runs.append((readings[0].sequence, readings[-1].sequence, is_urgent))
-    data += thinned_frame(rest.thinned)
+    data += thinned_frame(rest.thinned) + rest.word
     fresh = segment.path.with_suffix(".new")
     with disk_errors(segment.path):
         descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
