@@ -373,6 +373,7 @@ class FakeSystemd:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self._asked, self._real_run = folder / "asked", subprocess.run
+        self.given: list[Path] = []
         script = folder / "bin" / "systemctl"
         script.parent.mkdir()
         script.write_text(f'#!/bin/sh\necho "$@" >> {self._asked}\n[ $1 != is-active ] || echo active\n', "ascii")
@@ -381,9 +382,8 @@ class FakeSystemd:
         user = pwd.getpwuid(os.geteuid()).pw_name
         patch.setattr(unit, "USER", user)
         patch.setattr(unit, "is_of_this_machine", lambda _: True)
-        patch.setattr("shutil.chown", lambda path, user, group: self.given.append(path))
+        patch.setattr(unit, "give_away", self.given.append)
         patch.setattr("pledgewatch_edge.install.setup_command.subprocess.run", self._run)
-        self.given: list[Path] = []
         self.tests: list[tuple[list[str], dict[str, Any]]] = []
 
     def _run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:

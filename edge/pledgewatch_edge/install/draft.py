@@ -195,12 +195,17 @@ def write(config: Path, document: tomlkit.TOMLDocument) -> EdgeSettings:
     return settings
 
 
-def read_ahead(config: Path, document: tomlkit.TOMLDocument, claim: Claim | None) -> EdgeSettings:
-    """What the configuration will say, after a claim too, of which the broker is not known yet. Nothing stays on the
-    disk. Raises SettingsError where the agent cannot use it."""
+def read_ahead(config: Path, document: tomlkit.TOMLDocument, claim: Claim | None, state: Path | None) -> EdgeSettings:
+    """What the configuration will say, after a claim too, of which the broker is not known yet, and whose state folder
+    is `state` where the configuration names none. Nothing stays on the disk. Raises SettingsError where the agent
+    cannot use it."""
     document = tomlkit.parse(document.as_string())
     if claim is not None:
-        device: config_file.Keys = {"operator": claim.operator, "name": claim.device, "state_folder": str(STATE_FOLDER)}
+        device: config_file.Keys = {
+            "operator": claim.operator,
+            "name": claim.device,
+            "state_folder": str((state or STATE_FOLDER).absolute()),
+        }
         said = document.unwrap().get("device", {})
         if isinstance(said, dict) and said.get("state_folder"):
             device = {key: value for key, value in device.items() if key != "state_folder"}

@@ -109,7 +109,9 @@ class _Setup:
         toml = draft.as_toml(sections, draft.temperatures_of(sections))
         # What stands against it is said before anything is asked, done, or spent.
         claim = read_claim(identity.claim) if identity.claim is not None else None
-        ahead = draft.read_ahead(self._config, self._merged(identity, toml), claim)
+        ahead = draft.read_ahead(self._config, self._merged(identity, toml), claim, self._arguments.state_folder)
+        if self._is_begun():
+            unit.require_own(ahead.device.state_folder)
         if claim is None:
             self._require_own_state(ahead)
             check_files(ahead, self._config)
@@ -259,7 +261,7 @@ class _Setup:
         text = unit.unit_text(_program(), self._config, folder.absolute(), unit.groups_here())
         is_new = unit.install(arguments.unit_folder, text, replace=arguments.replace)
         self._say(f"{arguments.unit_folder / unit.NAME}: {'written' if is_new else 'is as it should be'}")
-        if not unit.is_of_this_machine(arguments.unit_folder):
+        if not self._is_begun():
             return False
         unit.make_user()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -267,6 +269,10 @@ class _Setup:
         unit.systemctl("daemon-reload")
         unit.systemctl("enable", unit.NAME)
         return True
+
+    def _is_begun(self) -> bool:
+        """Whether the service is installed where systemd here starts it."""
+        return not self._arguments.no_unit and unit.is_of_this_machine(self._arguments.unit_folder)
 
     def _service_tested(self) -> int:
         """The self-test as the user of the service: what he may not open is found now. Then the service begins."""

@@ -13,17 +13,19 @@ What is hardened, and what cannot be:
 - PrivateUsers is left out: groups of the board (dialout, i2c, gpio) would be nobody's within.
 """
 
+import contextlib
 import grp
 import os
 import pwd
-import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-from pledgewatch_edge.identity import replace_file
+from pledgewatch_edge.identity import KEY_FILE, replace_file
 from pledgewatch_edge.install.options import SYSTEM_FOLDER
+from pledgewatch_edge.spool.log import segments_in
+from pledgewatch_edge.spool.places import spool_of
 
 NAME: Final = "pledgewatch-edge.service"
 USER: Final = "pledgewatch"
@@ -109,13 +111,57 @@ def make_user() -> None:
         _run([*command, "--shell", "/usr/sbin/nologin", USER])
 
 
-def give_away(folder: Path) -> None:
-    """Give the state folder and all that is in it to the user of the service. Raises UnitError."""
+def require_own(folder: Path) -> None:
+    """Raise UnitError for a folder that is there and is not the agent's: what is in it would be given away."""
     try:
-        for path in (folder, *folder.rglob("*")):
-            shutil.chown(path, USER, USER)
+        with _opened(folder) as descriptor:
+            _require_own(folder, descriptor)
+    except FileNotFoundError:  # it is made
+        pass
     except OSError as error:
-        raise UnitError(f"{error.filename}: {error.strerror}") from None
+        raise UnitError(f"{error.filename or folder}: {error.strerror}") from None
+
+
+def give_away(folder: Path) -> None:
+    """Give the state folder and all that is in it to the user of the service. No link is followed, for what lies in
+    there is that user's to make since the first set-up, and what is outside is not. Raises UnitError."""
+    try:
+        user, group = pwd.getpwnam(USER).pw_uid, grp.getgrnam(USER).gr_gid
+        with _opened(folder) as top:
+            _require_own(folder, top)
+            os.chown(top, user, group)
+            for _, folders, files, descriptor in os.fwalk(".", dir_fd=top, onerror=_raised):
+                for name in (*folders, *files):
+                    os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
+    except KeyError as error:
+        raise UnitError(f"the service's user and group cannot both be found: {error.args[0]}") from None
+    except OSError as error:
+        raise UnitError(f"{error.filename or folder}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        raise UnitError(f"{folder} is a link or no folder; name the folder itself with --state-folder") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _require_own(folder: Path, descriptor: int) -> None:
+    there = os.listdir(descriptor)
+    if there and KEY_FILE not in there and not segments_in(spool_of(folder)):
+        raise UnitError(
+            f"{folder} has neither keys nor readings of an agent, but {sorted(there)[0]}, and all in it would be given "
+            f"to the user {USER}; name a folder that is empty or is not there yet with --state-folder"
+        )
+
+
+def _raised(error: OSError) -> NoReturn:
+    raise error
 
 
 def is_up() -> bool:

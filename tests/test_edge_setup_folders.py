@@ -1,0 +1,95 @@
+"""The state folder that set-up is told, and makes the service's: which it is, and what it never touches."""
+
+import os
+import pwd
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from boards import one_probe, setup
+from edge_support import DEVICE, OPERATOR
+
+from pledgewatch_edge.identity import KEY_FILE, load_or_create_key
+from pledgewatch_edge.install import unit
+from pledgewatch_edge.install.unit import UnitError, give_away
+
+WHO = ["--operator", OPERATOR, "--device", DEVICE, "--broker", "127.0.0.1:1"]
+QUICK = ["--yes", "--watch", "0", "--no-self-test"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> list[str]:
+    return one_probe(tmp_path)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """What is given away, by inode. Only root may do it, so nothing is."""
+    found: set[int] = set()
+
+    def chown(
+        path: Path | int, user: int, group: int, *, dir_fd: int | None = None, follow_symlinks: bool = True
+    ) -> None:
+        found.add(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks).st_ino)
+
+    monkeypatch.setattr(unit, "USER", pwd.getpwuid(os.geteuid()).pw_name)
+    monkeypatch.setattr("grp.getgrnam", lambda _: SimpleNamespace(gr_gid=os.getegid()))
+    monkeypatch.setattr("os.chown", chown)
+    return found
+
+
+def inodes(*paths: Path) -> set[int]:
+    return {path.lstat().st_ino for path in paths}
+
+
+def test_a_link_in_the_state_folder_gives_nothing_away_that_is_outside(tmp_path: Path, given: set[int]) -> None:
+    state, secrets = tmp_path / "state", tmp_path / "secrets"
+    load_or_create_key(state)
+    secrets.mkdir()
+    (secrets / "shadow").write_text("root", encoding="ascii")
+    (state / "spool").mkdir()
+    (state / "spool" / "reading").touch()
+    (state / "spool" / "file").symlink_to(secrets / "shadow")
+    (state / "folder").symlink_to(secrets)
+    (state / "dangling").symlink_to(tmp_path / "gone")
+    give_away(state)
+    assert given == inodes(state, *state.rglob("*"))
+    assert not given & inodes(secrets, secrets / "shadow")
+
+
+def test_a_state_folder_that_is_a_link_is_named(tmp_path: Path, given: set[int]) -> None:
+    load_or_create_key(tmp_path / "real")
+    (tmp_path / "state").symlink_to(tmp_path / "real")
+    with pytest.raises(UnitError, match="is a link or no folder; name the folder itself"):
+        give_away(tmp_path / "state")
+    assert not given
+
+
+@pytest.mark.parametrize("there", [".ssh", "spool"])
+def test_a_folder_of_others_is_not_made_the_services(
+    tmp_path: Path,
+    bare: list[str],
+    given: set[int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: str,
+) -> None:
+    """A home, and /var, which has a spool too."""
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(unit, "is_of_this_machine", lambda _: True)
+    monkeypatch.setattr(unit, "is_up", lambda: False)
+    monkeypatch.setattr(unit, "systemctl", lambda *words: asked.append(words))
+    home = tmp_path / "home"
+    (home / there).mkdir(parents=True)
+    options = [*QUICK, *WHO, "--state-folder", str(home), *bare]
+    assert setup(tmp_path, *options) == 1
+    assert f"{home} has neither keys nor readings of an agent, but {there}, and all in it" in capsys.readouterr().err
+    with pytest.raises(UnitError, match="neither keys nor readings"):
+        give_away(home)
+    assert not given
+    assert not asked
+    assert not (tmp_path / "edge.toml").exists(), "before anything is written"
+    assert setup(tmp_path, *options, "--no-unit") == 0, "nothing is given away"
+    load_or_create_key(home)
+    assert setup(tmp_path, *options) == 0
+    assert inodes(home, home / KEY_FILE) <= given
