@@ -2,12 +2,14 @@
 
 import os
 import pwd
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from boards import one_probe, setup
 from edge_support import DEVICE, OPERATOR
+from enrolling import enrolling
 
 from pledgewatch_edge.identity import KEY_FILE, load_or_create_key
 from pledgewatch_edge.install import unit
@@ -93,3 +95,27 @@ def test_a_folder_of_others_is_not_made_the_services(
     load_or_create_key(home)
     assert setup(tmp_path, *options) == 0
     assert inodes(home, home / KEY_FILE) <= given
+
+
+def test_a_state_folder_is_taken_from_where_one_stands_each_time(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    options = [*QUICK, *WHO, "--state-folder", "state", "--no-unit", *bare]
+    for _ in range(2):
+        assert setup(tmp_path, *options) == 0
+        document = tomllib.loads((tmp_path / "edge.toml").read_text(encoding="utf-8"))
+        assert document["device"]["state_folder"] == str(tmp_path / "here" / "state")
+
+
+def test_a_claim_and_what_comes_after_it_take_the_same_state_folder(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    options = [*QUICK, "--state-folder", "state", "--no-unit", *bare]
+    with enrolling(tmp_path / "cloud") as cloud:
+        assert setup(tmp_path, *options, "--claim", cloud.invite(DEVICE)) == 0
+    assert (tmp_path / "here" / "state" / KEY_FILE).exists()
+    assert setup(tmp_path, *options) == 0, "the same again is no difference"

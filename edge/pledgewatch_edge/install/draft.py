@@ -153,7 +153,7 @@ def state_folder_of(document: tomlkit.TOMLDocument, folder: Path) -> Path | None
 
 def moved(document: tomlkit.TOMLDocument, folder: Path, state: Path) -> dict[str, config_file.Keys]:
     """The keys of a configuration in a folder that name another state folder, or what is in it, as they are to be."""
-    before, after = state_folder_of(document, folder), (folder / state).absolute()
+    before, after = state_folder_of(document, folder), state.absolute()
     found: dict[str, config_file.Keys] = {"device": {"state_folder": str(after)}}
     for section in ("device", "broker") if before is not None else ():
         files: dict[str, str | int] = {}
@@ -204,7 +204,7 @@ def read_ahead(config: Path, document: tomlkit.TOMLDocument, claim: Claim | None
         device: config_file.Keys = {
             "operator": claim.operator,
             "name": claim.device,
-            "state_folder": str((state or STATE_FOLDER).absolute()),
+            "state_folder": str(state or STATE_FOLDER),
         }
         said = document.unwrap().get("device", {})
         if isinstance(said, dict) and said.get("state_folder"):

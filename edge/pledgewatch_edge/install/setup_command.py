@@ -93,6 +93,8 @@ class _Setup:
         self._asker = None if arguments.yes else Asker(typed, out)
         self._config: Path = arguments.config.absolute()
         host, port = _address(arguments.gpsd, 2_947, "--gpsd")
+        state: Path | None = arguments.state_folder
+        self._state = None if state is None else state.absolute()  # from where one stands, as all the others
         devices, one_wire = arguments.devices.absolute(), arguments.one_wire.absolute()
         self._board = Board(devices, one_wire, gpsd_host=host, gpsd_port=port)
 
@@ -109,7 +111,7 @@ class _Setup:
         toml = draft.as_toml(sections, draft.temperatures_of(sections))
         # What stands against it is said before anything is asked, done, or spent.
         claim = read_claim(identity.claim) if identity.claim is not None else None
-        ahead = draft.read_ahead(self._config, self._merged(identity, toml), claim, self._arguments.state_folder)
+        ahead = draft.read_ahead(self._config, self._merged(identity, toml), claim, self._state)
         if self._is_begun():
             unit.require_own(ahead.device.state_folder)
         if claim is None:
@@ -176,7 +178,7 @@ class _Setup:
                 raise ChoiceError(str(error)) from None
         host, port = _address(str(by_hand["--broker"]), 1_883, "--broker")
         moved = self._moved()
-        state = arguments.state_folder or Path(device.get("state_folder") or STATE_FOLDER)
+        state = self._state or Path(device.get("state_folder") or STATE_FOLDER)
         named: dict[str, config_file.Keys] = {
             "device": {
                 **moved.get("device", {}),
@@ -190,9 +192,9 @@ class _Setup:
 
     def _moved(self) -> dict[str, config_file.Keys]:
         """The state folder that an option says, and what the configuration says to be in it, where it was another."""
-        if self._arguments.state_folder is None:
+        if self._state is None:
             return {}
-        return draft.moved(config_file.read(self._config), self._config.parent, self._arguments.state_folder)
+        return draft.moved(config_file.read(self._config), self._config.parent, self._state)
 
     def _require_own_state(self, settings: EdgeSettings) -> None:
         """Raise StateError where the state folder is another device's, or leaves the device's own keys behind."""
@@ -235,7 +237,7 @@ class _Setup:
             carry_out(
                 identity.claim,
                 config=config,
-                state_folder=arguments.state_folder,
+                state_folder=self._state,
                 ca_file=arguments.ca_file,
                 replace=arguments.replace,
                 say=self._say,
