@@ -411,6 +411,18 @@ def test_a_service_that_runs_is_stopped_tested_as_its_user_and_begun_again(
     assert systemd.given[0] == tmp_path / "state"
 
 
+def test_a_service_is_begun_without_a_self_test_too(
+    tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first fitting by a script: nobody comes by to start it."""
+    systemd = FakeSystemd(tmp_path, monkeypatch)
+    monkeypatch.setattr(unit, "is_up", lambda: False)
+    assert fitted(tmp_path, *bare) == 0
+    assert systemd.asked() == ["daemon-reload", f"enable {NAME}", f"restart {NAME}"]
+    assert not systemd.tests
+    assert "the service runs; its log: journalctl -u pledgewatch-edge\n" in capsys.readouterr().out
+
+
 def test_a_service_is_begun_again_however_set_up_ends(
     tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"where the service is put; only in {SYSTEM_FOLDER} is it started",
     )
     where.add_argument("--no-unit", action="store_true", help="install no service")
-    where.add_argument("--no-self-test", action="store_true", help="end before the self-test")
+    where.add_argument("--no-self-test", action="store_true", help="begin the service without a self-test")
     test = commands.add_parser("self-test", help="run the agent for a moment and tell each step up to the cloud's word")
     test.add_argument("--config", type=Path, default=CONFIG, metavar="FILE", help=f"the configuration ({CONFIG})")
     for one in (setup, test):

@@ -125,6 +125,8 @@ class _Setup:
         settings = self._written(identity, toml)
         is_ours = self._install_unit(settings)
         if self._arguments.no_self_test:
+            if is_ours:
+                self._begin_service()
             return 0
         self._say("\nself-test: the agent runs for a moment")
         return self._service_tested() if is_ours else _tested(settings, self._arguments.seconds, self._out)
@@ -290,9 +292,12 @@ class _Setup:
                 f"the user {unit.USER} cannot run {command[0]}: {error.strerror}; let others read it: "
                 f"chmod -R a+rX {where}"
             ) from None
+        self._begin_service()
+        return FAILED if code else 0
+
+    def _begin_service(self) -> None:
         unit.systemctl("restart", unit.NAME)
         self._say(f"the service runs; its log: journalctl -u {unit.NAME.removesuffix('.service')}")
-        return FAILED if code else 0
 
     def _say(self, line: str) -> None:
         self._out.write(f"{line}\n")
