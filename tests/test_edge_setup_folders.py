@@ -11,6 +11,7 @@ from boards import one_probe, setup
 from edge_support import DEVICE, OPERATOR
 from enrolling import enrolling
 
+from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.identity import KEY_FILE, load_or_create_key
 from pledgewatch_edge.install import unit
 from pledgewatch_edge.install.unit import UnitError, give_away
@@ -119,3 +120,29 @@ def test_a_claim_and_what_comes_after_it_take_the_same_state_folder(
         assert setup(tmp_path, *options, "--claim", cloud.invite(DEVICE)) == 0
     assert (tmp_path / "here" / "state" / KEY_FILE).exists()
     assert setup(tmp_path, *options) == 0, "the same again is no difference"
+
+
+def test_a_claim_takes_another_state_folder_with_replace_once_the_keys_are_there(
+    tmp_path: Path, bare: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = tmp_path / "state", tmp_path / "data"
+    assert setup(tmp_path, *QUICK, *WHO, "--state-folder", str(old), "--no-unit", *bare) == 0
+    load_or_create_key(old)
+    with enrolling(tmp_path / "cloud") as cloud:
+        claim = cloud.invite(DEVICE)
+        options = ["--claim", claim, "--state-folder", str(new)]
+        again = [*QUICK, "--no-unit", *bare, *options]
+        assert setup(tmp_path, *again) == 1
+        assert "leave out --state-folder, or run the same with --replace" in capsys.readouterr().err
+        assert setup(tmp_path, *again, "--replace") == 1
+        assert f"mv {old} {new}" in capsys.readouterr().err
+        assert main(["claim", claim, *options[2:], "--config", str(tmp_path / "edge.toml"), "--replace"]) == 1
+        assert f"{new} has no keys; stop the agent and move all" in capsys.readouterr().err
+        assert not new.exists()
+        assert not cloud.asked, "the claim is not spent"
+        old.rename(new)
+        assert setup(tmp_path, *again, "--replace") == 0
+    document = tomllib.loads((tmp_path / "edge.toml").read_text(encoding="utf-8"))
+    assert document["device"]["state_folder"] == str(new)
+    assert document["broker"]["key_file"].startswith(f"{new}/")
+    assert not old.exists()

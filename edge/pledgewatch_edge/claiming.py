@@ -14,6 +14,7 @@ from pledgewatch_edge.care import overlay
 from pledgewatch_edge.claim_steps import ClaimFailedError, Given, refuse, require_writable
 from pledgewatch_edge.clock import system_ms
 from pledgewatch_edge.config import Pkcs11Settings
+from pledgewatch_edge.identity import KEY_FILE
 from pledgewatch_edge.sensors import sections, with_sections_of_others
 from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CLOUD_CA_FILE, TlsIdentity
 from pledgewatch_wire.claims import Claim
@@ -34,7 +35,8 @@ def carry_out(
     now_ms: Callable[[], int] = system_ms,
 ) -> None:
     """Claim the device of `text`, and complete the configuration; `replace` also where it says something else.
-    `state_folder` and `ca_file` are for what configuration and claim leave open.
+    `state_folder` and `ca_file` are for what configuration and claim leave open, and with `replace` the folder is taken
+    before the configuration's.
 
     Raises ClaimError for a text that is no claim, ClaimFailedError, SettingsError, StateError, and CloudError.
     """
@@ -60,7 +62,7 @@ class _Configuration:
         again = tomlkit.parse(document.as_string())
         refuse(config_file.complete(again, wanted, self._folder, replace=self._replace), config)
         require_writable(config)
-        state = _state_folder(device, self._asked, self._folder)
+        state = _state_folder(device, self._asked, self._folder, claim, replace=self._replace)
         token = device.get("pkcs11") if isinstance(device, dict) else None
         return TlsIdentity(state, section(config, "[device] pkcs11", token, Pkcs11Settings) if token else None)
 
@@ -111,17 +113,34 @@ class _Configuration:
             say(f"{names}: left as you wrote it, though the cloud gave another; --replace takes the cloud's")
 
 
-def _state_folder(device: Any, asked: Path | None, folder: Path) -> Path:
-    """Where the device's keys go: as the configuration says, else as asked, else the usual place."""
+def is_left_behind(before: Path, after: Path) -> bool:
+    """Whether a device that goes to another state folder would leave its keys. Raises OSError."""
+    return (before / KEY_FILE).exists() and not (after / KEY_FILE).exists()
+
+
+def _state_folder(device: Any, asked: Path | None, folder: Path, claim: Claim, *, replace: bool) -> Path:
+    """Where the device's keys go: as the configuration says, else as asked, else the usual place; with `replace` as
+    asked first, where the same device has its keys by then."""
     said = device.get("state_folder") if isinstance(device, dict) else None
-    if isinstance(said, str) and said:
-        try:
-            there = path_in(folder, said)
-        except ValueError as error:
-            raise ClaimFailedError(f"the configuration has state_folder {said!r}; it must be {error}") from None
-        if asked is not None and asked.resolve() != there.resolve():
-            raise ClaimFailedError(
-                f"the configuration has state_folder {said}; leave out --state-folder, or change it there"
-            )
+    if not isinstance(said, str) or not said:
+        return (asked or STATE_FOLDER).absolute()
+    try:
+        there = path_in(folder, said)
+    except ValueError as error:
+        raise ClaimFailedError(f"the configuration has state_folder {said!r}; it must be {error}") from None
+    if asked is None or asked.resolve() == there.resolve():
         return there
-    return (asked or STATE_FOLDER).absolute()
+    if not replace:
+        raise ClaimFailedError(
+            f"the configuration has state_folder {said}; leave out --state-folder, or run the same with --replace"
+        )
+    try:
+        is_the_same = (device.get("operator"), device.get("name")) == (claim.operator, claim.device)
+        if is_the_same and is_left_behind(there, asked):
+            raise ClaimFailedError(
+                f"{there} has the keys and readings of this device, and {asked} has no keys; stop the agent and move "
+                "all of it there, then run the same again"
+            )
+    except OSError as error:
+        raise ClaimFailedError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+    return asked.absolute()

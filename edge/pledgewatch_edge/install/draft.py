@@ -195,10 +195,12 @@ def write(config: Path, document: tomlkit.TOMLDocument) -> EdgeSettings:
     return settings
 
 
-def read_ahead(config: Path, document: tomlkit.TOMLDocument, claim: Claim | None, state: Path | None) -> EdgeSettings:
+def read_ahead(
+    config: Path, document: tomlkit.TOMLDocument, claim: Claim | None, state: Path | None, *, replace: bool
+) -> EdgeSettings:
     """What the configuration will say, after a claim too, of which the broker is not known yet, and whose state folder
-    is `state` where the configuration names none. Nothing stays on the disk. Raises SettingsError where the agent
-    cannot use it."""
+    is `state` where the configuration names none, or with `replace`. Nothing stays on the disk. Raises SettingsError
+    where the agent cannot use it."""
     document = tomlkit.parse(document.as_string())
     if claim is not None:
         device: config_file.Keys = {
@@ -207,7 +209,7 @@ def read_ahead(config: Path, document: tomlkit.TOMLDocument, claim: Claim | None
             "state_folder": str(state or STATE_FOLDER),
         }
         said = document.unwrap().get("device", {})
-        if isinstance(said, dict) and said.get("state_folder"):
+        if isinstance(said, dict) and said.get("state_folder") and not (replace and state is not None):
             device = {key: value for key, value in device.items() if key != "state_folder"}
         wanted = {"device": device, "broker": {"host": "localhost"}}
         config_file.complete(document, wanted, config.parent, replace=True)

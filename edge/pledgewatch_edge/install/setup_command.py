@@ -23,10 +23,10 @@ import tomlkit
 from pledgewatch_edge import config_file
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.claim_steps import ClaimFailedError
-from pledgewatch_edge.claiming import STATE_FOLDER, carry_out
+from pledgewatch_edge.claiming import STATE_FOLDER, carry_out, is_left_behind
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
-from pledgewatch_edge.identity import KEY_FILE, StateError
+from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.install import draft, unit
 from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, choose
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip
@@ -111,9 +111,11 @@ class _Setup:
         toml = draft.as_toml(sections, draft.temperatures_of(sections))
         # What stands against it is said before anything is asked, done, or spent.
         claim = read_claim(identity.claim) if identity.claim is not None else None
-        ahead = draft.read_ahead(self._config, self._merged(identity, toml), claim, self._state)
+        merged, replace = self._merged(identity, toml), self._arguments.replace
+        ahead = draft.read_ahead(self._config, merged, claim, self._state, replace=replace)
         if self._is_begun():
             unit.require_own(ahead.device.state_folder)
+        self._require_moved(ahead)
         if claim is None:
             self._require_own_state(ahead)
             check_files(ahead, self._config)
@@ -199,25 +201,30 @@ class _Setup:
         return draft.moved(config_file.read(self._config), self._config.parent, self._state)
 
     def _require_own_state(self, settings: EdgeSettings) -> None:
-        """Raise StateError where the state folder is another device's, or leaves the device's own keys behind."""
+        """Raise StateError where the state folder is another device's."""
         name, folder = settings.device.name, settings.device.state_folder
-        document = config_file.read(self._config)
-        before = draft.state_folder_of(document, self._config.parent) or folder
-        said = document.unwrap().get("device")
-        is_the_same = isinstance(said, dict) and (said.get("operator"), said.get("name")) == (
-            settings.device.operator,
-            name,
-        )
         try:
             owner, _ = whose_spool(folder)
-            is_left_behind = is_the_same and (before / KEY_FILE).exists() and not (folder / KEY_FILE).exists()
         except OSError as error:
             raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
         if owner not in {"", name}:
             raise StateError(
                 f"{folder} holds readings of {owner!r}, not of {name!r}; give another folder with --state-folder"
             )
-        if is_left_behind:
+
+    def _require_moved(self, settings: EdgeSettings) -> None:
+        """Raise StateError where the state folder leaves the device's own keys behind."""
+        device, folder = settings.device, settings.device.state_folder
+        document = config_file.read(self._config)
+        before = draft.state_folder_of(document, self._config.parent) or folder
+        said = document.unwrap().get("device")
+        if not isinstance(said, dict) or (said.get("operator"), said.get("name")) != (device.operator, device.name):
+            return
+        try:
+            is_behind = is_left_behind(before, folder)
+        except OSError as error:
+            raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+        if is_behind:
             raise StateError(
                 f"{before} has the keys and readings of this device, and {folder} has no keys; move all of it there "
                 f"(systemctl stop {unit.NAME}; mv {before} {folder}), then run the same again"
