@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import shlex
 import signal
+import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -39,6 +41,18 @@ async def played(folder: Path, *options: str) -> AsyncIterator[str]:
             process.kill()
 
 
+def leads_to(line: Path) -> str:
+    return str(line.readlink()) if line.is_symlink() else ""
+
+
+async def there(line: Path) -> str:
+    """Where a line leads to, once it is there."""
+    async with asyncio.timeout(20):
+        while not (port := leads_to(line)):
+            await asyncio.sleep(0.02)
+    return port
+
+
 @pytest.mark.parametrize("has_gpsd", [False, True], ids=["line", "gpsd"])
 async def test_set_up_finds_what_the_board_says_it_has(tmp_path: Path, *, has_gpsd: bool) -> None:
     folder = tmp_path / "board"
@@ -70,3 +84,32 @@ def test_a_folder_that_cannot_be_one_is_said(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "file").touch()
     assert sim(["board", str(tmp_path / "file" / "board")]) == 2
     assert "cannot be used: Not a directory" in capsys.readouterr().err
+
+
+async def test_a_second_board_in_a_folder_is_refused_and_the_first_keeps_its_line(
+    tmp_path: Path,
+) -> None:
+    line = tmp_path / "dev" / "serial" / "by-id" / STICK
+    async with played(tmp_path):
+        port = await there(line)
+        for options in ([], ["--has-gpsd"]):
+            program = [sys.executable, "-m", "pledgewatch_sim", "board", str(tmp_path), *options]
+            second = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=20)
+            assert second.returncode == 2
+            assert f"{tmp_path} cannot be used: another board is in it" in second.stderr
+        assert leads_to(line) == port
+    async with played(tmp_path):
+        assert await there(line), "who was there before is gone"
+
+
+async def test_what_it_says_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "my board's $HOME"
+    async with played(folder) as said:
+        words = shlex.split(said.split("\n\n")[1].replace("\\\n", ""))
+        named = dict(zip(words[2::2], words[3::2], strict=False))
+        assert named["--devices"] == f"{folder}/dev"
+        assert named["--one-wire"] == f"{folder}/w1"
+        assert named["--config"] == f"{folder}/edge.toml"
+        assert named["--state-folder"] == f"{folder}/state"
+        touch, remove = (shlex.split(part) for part in said.split("`")[1::2])
+        assert (touch, remove) == (["touch", f"{folder}/door"], ["rm", f"{folder}/door"])

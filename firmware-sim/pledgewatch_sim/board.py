@@ -7,9 +7,13 @@ here. The container stands still in a harbour; its door and its light are files 
 """
 
 import asyncio
+import contextlib
+import errno
+import fcntl
 import math
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -45,7 +49,25 @@ _SWING_MS: Final = 600_000
 
 async def play(folder: Path, say: Callable[[str], None], *, has_gpsd: bool = False) -> None:
     """The board in a folder that is free or its own, until cancelled; says where it is once it is there. The receiver
-    is on a line, or with `has_gpsd` behind gpsd. Raises OSError."""
+    is on a line, or with `has_gpsd` behind gpsd. Raises OSError, also where another board is in the folder."""
+    with _alone_in(folder):
+        await _play(folder, say, has_gpsd=has_gpsd)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make and hold a folder: of two boards in one the second would take the first's line away. It is a file that is
+    locked, for whoever changes edge.toml locks the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "board.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EBUSY, "another board is in it; choose another folder", str(folder)) from None
+        yield
+
+
+async def _play(folder: Path, say: Callable[[str], None], *, has_gpsd: bool) -> None:
     line, one_wire = folder / "dev" / "serial" / "by-id" / STICK, folder / "w1"
     line.parent.mkdir(parents=True, exist_ok=True)
     one_wire.mkdir(exist_ok=True)
@@ -87,10 +109,13 @@ def _registers(folder: Path, now_ms: int) -> dict[int, int]:
 
 
 def _where(folder: Path, gpsd_port: int, modbus_port: int) -> str:
+    dev, one_wire, config, state, door = (
+        shlex.quote(str(folder / name)) for name in ("dev", "w1", "edge.toml", "state", "door")
+    )
     return f"""The board is in {folder}; Ctrl-C takes it away. To set it up, in another terminal:
 
-pledgewatch-edge setup --devices {folder}/dev --one-wire {folder}/w1 --gpsd 127.0.0.1:{gpsd_port} \\
-  --config {folder}/edge.toml --state-folder {folder}/state --no-unit
+pledgewatch-edge setup --devices {dev} --one-wire {one_wire} --gpsd 127.0.0.1:{gpsd_port} \\
+  --config {config} --state-folder {state} --no-unit
 
 Its controller is not found, as a real one is not; it is this section of {folder}/edge.toml:
 
@@ -99,4 +124,4 @@ host = "127.0.0.1"
 port = {modbus_port}
 map = "reefer.toml"
 
-`touch {folder}/door` opens its door and `rm {folder}/door` shuts it; {folder}/light is light in it."""
+`touch {door}` opens its door and `rm {door}` shuts it; {folder}/light is light in it."""
