@@ -50,7 +50,9 @@ class Bench:
         self._connect()
 
     def _connect(self) -> None:
-        settings = UplinkSettings(readings_per_payload=500, in_flight_readings=4_000)
+        self.connect(UplinkSettings(readings_per_payload=500, in_flight_readings=4_000))
+
+    def connect(self, settings: UplinkSettings) -> None:
         self.sending = Sending(settings, self.spool, Budget(self.folder, 0), "t", lambda: 0.0)
         self.sending.begin(0)
 
@@ -58,8 +60,10 @@ class Bench:
         self.spool.append(samples(count, self.spool.measured_total + 1))
         self.spool.tell_refused()
 
-    def send(self) -> None:
-        while (out := self.sending.next()) is not None:
+    def send(self, at_most: int = 1_000) -> None:
+        for _ in range(at_most):
+            if (out := self.sending.next()) is None:
+                break
             self.refused |= {one.reason.value for one in self.cloud.take(decode(out.data)).refused}
 
     def hear(self, word: Committed | None = None) -> Forgotten | None:
@@ -69,8 +73,6 @@ class Bench:
         except SpoolCorruptError:
             self.open_again()
             return None
-        if forgotten.again is not None:
-            self.sending.resend(*forgotten.again)
         return forgotten
 
     def open_again(self) -> None:
@@ -193,6 +195,24 @@ def test_it_is_sent_again_on_the_connection_there_is(bench: Bench) -> None:
     assert (bench.spool.spooled, bench.found().words) == (0, "received 135 of 135, thinned 0, lost 0")
 
 
+def test_what_the_cloud_of_before_had_in_ranges_is_sent_again_on_the_connection_there_is(bench: Bench) -> None:
+    bench.measure(3_000)
+    bench.connect(UplinkSettings(readings_per_payload=50, in_flight_readings=400))
+    bench.send(4)
+    bench.hear()
+    kept = bench.cloud.copy()
+    for _ in range(2):
+        bench.measure(20)
+        bench.send(2)
+        bench.hear()
+    bench.cloud.put_back(kept)
+    for _ in range(12):
+        bench.measure(1)
+        bench.send()
+        bench.hear()
+    assert (bench.spool.spooled, bench.found().words) == (0, "received 3,052 of 3,052, thinned 0, lost 0")
+
+
 def test_words_of_before_end_nothing_however_late_and_often_they_come(bench: Bench) -> None:
     old: list[Committed] = [bench.cloud.word(1)]
     for _ in range(12):
@@ -246,10 +266,12 @@ async def test_an_uplink_sends_again_what_the_cloud_has_no_more(tmp_path: Path) 
         spool.append(samples(120))
         spool.forget(true_word(spool, 120))
         uplink = Uplink(station(tmp_path, 1), spool)
-        again: list[tuple[int, int]] = []
-        uplink._sending.resend = lambda first, last: again.append((first, last))  # type: ignore[method-assign]
         for number in (121, 122):
             spool.append([sample(number)])
             word = encode_committed(true_word(spool, 100, ((121, number),)))
             assert await asyncio.wait_for(uplink._hear_committed(word), 60) is None
-        assert again == [(101, 121)]
+        sent = uplink._sending.next()
+        assert sent is not None
+        payload = decode(sent.data)
+        assert (payload.first_sequence, payload.last_sequence) == (101, 120)
+        assert uplink._sending.next() is None, "nothing but what it lacks"

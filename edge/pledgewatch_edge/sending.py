@@ -146,13 +146,15 @@ class Sending:
             self._send_due = min(self._send_due, self._monotonic())
 
     def hear(self, committed: Committed, cost: int) -> Forgotten:
-        """Let go of what the cloud has on its disk, said in so many bytes, and find out what was lost. Raises what
-        `Spool.forget` raises."""
+        """Let go of what the cloud has on its disk, said in so many bytes, and find out what was lost. Where the cloud
+        was put back, nothing that it had said before holds, and all counts anew. Raises what `Spool.forget` raises."""
         with self._lock:
             self._budget.spend(cost)
             forgotten = self._spool.forget(committed)
             if forgotten.ignored is not None:
                 return forgotten
+            if forgotten.again is not None:
+                self._begin_anew()
             if self._word_wanted_after is not None and self._spool.committed.newest > self._word_wanted_after:
                 self._word_wanted_after = None
             if forgotten.readings:

@@ -295,7 +295,6 @@ class Uplink:
             return str(error)
         if forgotten.again is not None:
             log.warning("cloud was put back, sent again readings=%d-%d", *forgotten.again)
-            self._sending.resend(*forgotten.again)
         if forgotten.ignored is None:
             self.counts.words += 1
             self.counts.words_of_new += self._spool.committed.newest > self._head_before
