@@ -19,7 +19,7 @@ from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.spool.log import SEGMENT_READINGS
 from pledgewatch_edge.spool.spool import Limits
 from pledgewatch_edge.uplink import Uplink
-from pledgewatch_wire.codec import Committed, Status, decode, encode_committed
+from pledgewatch_wire.codec import MAX_RANGES, Committed, Status, decode, encode_committed
 
 LIMITS = Limits(2**26, 60, 1e9)
 
@@ -211,6 +211,67 @@ def test_what_the_cloud_of_before_had_in_ranges_is_sent_again_on_the_connection_
         bench.send()
         bench.hear()
     assert (bench.spool.spooled, bench.found().words) == (0, "received 3,052 of 3,052, thinned 0, lost 0")
+
+
+def test_a_range_that_the_cloud_lacks_proves_it_too_where_the_contiguous_stays(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1_000))
+        spool.forget(true_word(spool, 100, ((201, 300), (401, 500), (901, 1_000))))
+        assert (spool.committed.total, spool.spooled) == (400, 600)
+        old = true_word(spool, 100, ((401, 450), (901, 1_000)))
+        crowd = [(one, one) for one in range(500, 900, 4)][: MAX_RANGES - 1]
+        for number in range(1_001, 1_004):
+            spool.append([sample(number)])
+            assert spool.forget(old) == Forgotten(0), "it has nothing that was measured since"
+            many = true_word(spool, 100, (*crowd, (1_001, number)))
+            assert spool.forget(many).again is None, "it cannot name all"
+        assert spool.forget(true_word(spool, 120, ((401, 450), (901, 1_003)))).again is None, "nothing new in it"
+        spool.append([sample(1_004)])
+        word = true_word(spool, 120, ((401, 450), (901, 1_004)))
+        assert spool.forget(word._replace(range_marks=())).again is None, "anybody can say that"
+        assert spool.forget(word).again == (201, crowd[-1][1]), "what many had named is not there either"
+        assert spool.committed == (120, ((401, 450), (901, 1_004)))
+        assert spool.spooled == 1_004 - 120 - 50 - 104
+    assert status(tmp_path)["committed_contiguous"] == 120
+    with new_spool(tmp_path) as spool:
+        assert (spool.epoch, spool.committed.contiguous) == (1, 120)
+
+
+def test_what_follows_on_the_contiguous_is_missing_by_a_word_that_cannot_name_all(tmp_path: Path) -> None:
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(1_000))
+        spool.forget(true_word(spool, 100, ((201, 300),)))
+        crowd = [(one, one) for one in range(500, 900, 4)][: MAX_RANGES - 1]
+        again = []
+        for number in (1_001, 1_002):
+            spool.append([sample(number)])
+            again.append(spool.forget(true_word(spool, 200, (*crowd, (number, number)))).again)
+        assert (again, spool.committed.contiguous) == ([None, (201, 300)], 200)
+
+
+def test_a_backlog_of_alarms_and_declarations_goes_on_though_the_cloud_is_put_back_meanwhile(tmp_path: Path) -> None:
+    limits = Limits(80_000, 60, 1e9)
+    spool, book = thinned_spool(tmp_path, 0, limits)
+    for start in range(0, 20_000, 100):
+        spool.append([sample(one)._replace(is_urgent=one % 1_000 == 500) for one in range(start, start + 100)])
+    cloud, now = Copied(book), 0.0
+    sending = Sending(UplinkSettings(), spool, Budget(tmp_path, 0), "t", lambda: now)
+    sending.begin(0)
+    kept = cloud.copy()
+    for minute in range(40):
+        now += 60.0
+        spool.append([sample(20_000 + minute)])
+        for _ in range(4):
+            if (out := sending.next()) is None:
+                break
+            assert not cloud.take(decode(out.data)).refused
+        sending.hear(cloud.word(1), 0)
+        if minute == 2:
+            assert len(spool.committed.ranges) > 2
+            assert spool.committed.contiguous < 2
+            cloud.put_back(kept)
+    assert (spool.epoch, spool.spooled, spool.dropped) == (1, 0, 0)
+    assert cloud.word(1).contiguous == spool.head_sequence
 
 
 def test_words_of_before_end_nothing_however_late_and_often_they_come(bench: Bench) -> None:

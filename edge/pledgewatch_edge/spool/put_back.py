@@ -10,11 +10,14 @@ A word that says less than one before may be an old one: a broker keeps words fo
 what was not acknowledged. So it takes two, by which the same reading is missing that was known to be committed when
 the first was heard, and of which the second has a reading that was measured after that. That one is not old, and what
 a cloud has only grows, but for this.
+
+A reading of a range is missing by a word that names all. By one that cannot, only what follows on `contiguous` is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pledgewatch_wire.codec import Committed
+from pledgewatch_wire.marks import Marks
 
 
 class PutBack:
@@ -24,15 +27,25 @@ class PutBack:
         self._missing = 0  # by the word before, though it was committed
         self._head = 0  # when that was heard
 
-    def is_proven(self, word: Committed, ours: Sequence[bytes], contiguous: int, head: int) -> bool:
-        """Whether this is the word that proves it. `ours`: our marks of what it says; `contiguous`: up to where all was
-        known to be committed before it; `head`: the newest number."""
-        missing = word.contiguous + 1 if word.contiguous < contiguous else 0
+    def is_proven(self, word: Committed, ours: Sequence[bytes], known: Marks, head: int) -> bool:
+        """Whether this is the word that proves it. `ours`: our marks of what it says; `known`: what was known to be
+        committed before it; `head`: the newest number."""
+        missing = next(lacking(word, known), (0, 0))[0]
         if not missing or missing != self._missing:
             self._missing, self._head = missing, head
             return False
         marked = zip(word.ranges, word.range_marks, ours[1:], strict=False)
         return max((last for (_, last), mark, our in marked if our and our == mark), default=0) > self._head
+
+
+def lacking(word: Committed, known: Marks) -> Iterator[tuple[int, int]]:
+    """What a word shows to be missing of what was known to be committed, as (first, last), ascending."""
+    after, said = word.contiguous + 1, Marks(word.contiguous, word.ranges)
+    for first, last in ((1, known.contiguous), *known.ranges):
+        if first <= after <= last:
+            yield after, last
+        elif word.names_all:
+            yield from said.missing_of(first, last)
 
 
 def counter_put_back(word: Committed, ours: Sequence[bytes], head: int) -> str:

@@ -64,7 +64,7 @@ from pledgewatch_edge.spool.log import (
     write_durably,
 )
 from pledgewatch_edge.spool.marks import OwnMarks, with_word
-from pledgewatch_edge.spool.put_back import PutBack, counter_put_back
+from pledgewatch_edge.spool.put_back import PutBack, counter_put_back, lacking
 from pledgewatch_edge.spool.refusals import Refusals
 from pledgewatch_edge.spool.reserve import Reserve, write_if_room
 from pledgewatch_edge.spool.segment import Segment, begin_segment, uncovered
@@ -444,16 +444,11 @@ class Spool:
                 return Forgotten(0, unmarked)
             if why := counter_put_back(committed, ours, self.head_sequence):
                 self._end(why)
-            if self._put_back.is_proven(committed, ours, self._committed.contiguous, self.head_sequence):
+            if self._put_back.is_proven(committed, ours, self._committed, self.head_sequence):
                 return self._go_back(committed, ours)
             if known == self._committed:
                 return Forgotten(0)
-            if known.contiguous > self._committed.contiguous:
-                self._say_committed(known.contiguous)
-            before, self._committed = self._spooled, known
-            self._spooled = sum(one.waiting(known) for one in self._segments)
-            self._let_go()
-            return Forgotten(before - self._spooled)
+            return self._know(known)
 
     def close(self) -> None:
         """Give the files back, after whoever is using them. May be called again."""
@@ -466,6 +461,15 @@ class Spool:
                 os.close(self._descriptor)
                 self._descriptor = -1
             self._tally.close()
+
+    def _know(self, known: Marks) -> Forgotten:
+        """Go by what is committed from now on. Raises SpoolError, and then nothing has changed."""
+        if known.contiguous > self._committed.contiguous:
+            self._say_committed(known.contiguous)
+        before, self._committed = self._spooled, known
+        self._spooled = sum(one.waiting(known) for one in self._segments)
+        self._let_go()
+        return Forgotten(max(0, before - self._spooled))
 
     def _say_committed(self, contiguous: int) -> None:
         """Write how far the cloud has everything; durably where segments go by that, for one that is gone otherwise is
@@ -496,15 +500,15 @@ class Spool:
 
     def _go_back(self, word: Committed, ours: Sequence[bytes]) -> Forgotten:
         """Go by what the cloud has, where all that it lacks is here; else end the epoch, and what is here goes on."""
-        said, before, gone = word.contiguous, self._committed.contiguous, self._segments[0].head.first - 1
+        said, before, gone = word.contiguous, self._committed, self._segments[0].head.first - 1
         if said < gone:
-            why = f"the cloud had readings up to {before} and has them up to {said}: it has been put back"
+            why = f"the cloud had readings up to {before.contiguous} and has them up to {said}: it has been put back"
             self._end(why, put_back_frame(gone))
-        self._reserve.write_word(lambda: self._write(put_back_frame(said)))
-        self._committed = Marks(said)
-        self._committed, _ = with_word(self._committed, self.head_sequence, word, ours)
-        self._spooled = sum(one.waiting(self._committed) for one in self._segments)
-        return Forgotten(0, again=(said + 1, before))
+        known, _ = with_word(Marks(min(said, before.contiguous)), self.head_sequence, word, ours)
+        if known.contiguous < before.contiguous:
+            self._reserve.write_word(lambda: self._write(put_back_frame(known.contiguous)))
+        missing = [*lacking(word, before)]
+        return self._know(known)._replace(again=(missing[0][0], missing[-1][1]))
 
     def _end(self, why: str, also: bytes = b"") -> NoReturn:
         """Give no more numbers in this epoch, and begin another when it is opened again: raises SpoolCorruptError."""
