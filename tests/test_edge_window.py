@@ -65,6 +65,24 @@ def test_of_a_word_that_cannot_name_all_only_what_follows_on_the_contiguous_is_l
     assert whole == [flights[1]]
 
 
+def test_of_a_stretch_that_was_told_and_not_taken_all_is_lost_that_a_crowded_word_does_not_name() -> None:
+    alarms = [flight(Lane.URGENT, one, one) for one in (30, 50, 70, 90, 110)]
+    told = [flight(Lane.BACKLOG, last, last, tells=last) for last in (60, 100, 140)]
+
+    def lost(contiguous: int, *named: int) -> list[Flight]:
+        window = Window(1_000)
+        for one in (*alarms, *told, flight(Lane.LIVE, 5_000, 5_000)):
+            window.send(one)
+        all_named = sorted((*named, *(1_000 + 2 * one for one in range(MAX_RANGES - len(named)))))
+        return window.land(Committed(1, contiguous, tuple((one, one) for one in all_named)))
+
+    assert lost(20, 30, 70) == [], "what tells may be on its way yet"
+    assert lost(20, 30, 5_000) == [alarms[1], *told], "50 is not there, or the cloud had taken what tells of 60"
+    assert lost(49, 90, 5_000) == [alarms[1], *told], "50 follows"
+    assert lost(60, 90, 5_000) == [alarms[2], *told[1:]], "what lies beyond the stretch may be there"
+    assert lost(60, 70, 90, 5_000) == told[1:]
+
+
 def test_what_was_known_before_it_was_sent_shows_nothing_to_be_lost() -> None:
     window = Window(100)
     first = flight(Lane.BACKLOG, 1, 10)

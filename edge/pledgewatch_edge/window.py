@@ -6,7 +6,8 @@ it has landed when the cloud's `committed` covers all of it, whichever payload c
 
 Messages of one connection come in order. So a flight that was sent before one that has landed, and has not landed
 itself, was lost. What the cloud does not have because it was not sent yet is no flight, and no loss. A word that cannot
-name all that the cloud has shows one thing to be missing, what follows on `contiguous`: only that can be a loss then.
+name all that the cloud has shows one thing to be missing, what follows on `contiguous`: only that can be a loss then;
+and where that was dropped, all of its stretch, for the cloud has heard what tells of it and could not take it.
 
 A declaration of what was dropped is on its way as well, by itself, whichever payload has taken its reading: it has
 landed when `contiguous` has passed it. The cloud keeps none that it cannot take yet, so one that was sent before
@@ -135,7 +136,10 @@ class Window:
         if committed.names_all:
             return lost
         after = marks.contiguous
-        return [one for one in lost if one.first <= after + 1 <= one.last or one.tells > after]
+        told = 0  # up to where all is lost, as what follows on `contiguous` was dropped, and that was told
+        if not self.carries(after + 1):
+            told = min((one.tells for one in lost if one.tells > after), default=0)
+        return [one for one in lost if one.first <= max(after + 1, told) or one.tells > after]
 
     def drop(self, lost: list[Flight]) -> None:
         """Count flights as never sent."""
