@@ -19,6 +19,7 @@ from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.spool.log import SEGMENT_READINGS
 from pledgewatch_edge.spool.spool import Limits
 from pledgewatch_edge.uplink import Uplink
+from pledgewatch_wire import codec
 from pledgewatch_wire.codec import MAX_RANGES, Committed, Status, decode, encode_committed
 
 LIMITS = Limits(2**26, 60, 1e9)
@@ -249,7 +250,12 @@ def test_what_follows_on_the_contiguous_is_missing_by_a_word_that_cannot_name_al
         assert (again, spool.committed.contiguous) == ([None, (201, 300)], 200)
 
 
-def test_a_backlog_of_alarms_and_declarations_goes_on_though_the_cloud_is_put_back_meanwhile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ranges_max", [MAX_RANGES, 3], ids=["", "and no word names all"])
+def test_a_backlog_of_alarms_and_declarations_goes_on_though_the_cloud_is_put_back_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges_max: int
+) -> None:
+    for module in (admission, codec):
+        monkeypatch.setattr(module, "MAX_RANGES", ranges_max)
     limits = Limits(80_000, 60, 1e9)
     spool, book = thinned_spool(tmp_path, 0, limits)
     for start in range(0, 20_000, 100):

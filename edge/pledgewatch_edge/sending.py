@@ -29,7 +29,7 @@ All methods may be called from any thread; they take turns. They read the disk.
 """
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import takewhile
 from typing import Final, NamedTuple
@@ -48,6 +48,7 @@ BACKLOG_FACTOR: Final = 8
 BACKLOG_READINGS_MAX: Final = 1_000
 LOST_AGAIN_S: Final = 60.0  # before the same is taken for lost again: what the cloud refuses never lands
 _LOST_MAX: Final = 64
+_UNTAKEN_MAX: Final = 3
 _ASKED_MAX: Final = 16
 _LOOKED_AT: Final = 16
 _SPANS_LOOKED_AT: Final = 64
@@ -107,6 +108,8 @@ class Sending:
         self._is_catching_up = self._are_alarms_made_up = False
         self._fruitless_resends = 0
         self._lost: dict[tuple[int, int], float] = {}  # flights by what they carry, and when they were taken for lost
+        self._untaken = Counter[int]()  # how often what tells up to where was lost on this connection
+        self._has_doubted = False
         self._word_wanted_after: int | None = None  # that the cloud has a reading beyond, is to be said at once
         self._waits_for_bytes = 0  # what the next payload of the backlog costs, while the budget does not allow it
         self.resends = 0
@@ -126,6 +129,8 @@ class Sending:
             self._budget.spend(cost)
             self._lost.clear()
             self._again.clear()
+            self._untaken.clear()
+            self._has_doubted = False
             self._send_due = self._monotonic()
             self._begin_anew()
 
@@ -164,6 +169,7 @@ class Sending:
             lost = [one for one in landed if self._is_new_loss(one, now)]
             if lost:
                 self.resends += 1
+                self._doubt_ranges_if_untaken(lost, committed)
                 self._lost |= {(one.first, one.tells): now for one in lost[:_LOST_MAX]}
                 self._window.drop(lost)
                 self._news_after = self._urgent_after = self._backlog_after = 0
@@ -197,6 +203,16 @@ class Sending:
             if self._waits_for_bytes:
                 due.append(self._budget.wait_s(self._waits_for_bytes))
             return max(0.0, min(due))
+
+    def _doubt_ranges_if_untaken(self, lost: list[Flight], committed: Committed) -> None:
+        """Where a declaration is lost again and again, what the cloud has said before it in ranges may be there no
+        more: believe it no longer, once on a connection."""
+        self._untaken.update(one.tells for one in lost if one.tells)
+        if not self._has_doubted and max(self._untaken.values(), default=0) >= _UNTAKEN_MAX:
+            self._has_doubted = True
+            self._spool.doubt_ranges()
+            self._begin_anew()
+            self._window.land(committed, self._spool.head_sequence)
 
     def _begin_anew(self) -> None:
         self._window.clear()

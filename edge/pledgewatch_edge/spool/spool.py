@@ -450,6 +450,11 @@ class Spool:
                 return Forgotten(0)
             return self._know(known)
 
+    def doubt_ranges(self) -> None:
+        """Count nothing beyond `contiguous` as committed before it is said again."""
+        with self._lock:
+            self._know(Marks(self._committed.contiguous))
+
     def close(self) -> None:
         """Give the files back, after whoever is using them. May be called again."""
         with self._lock:
