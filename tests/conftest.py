@@ -1,6 +1,7 @@
 """What every test run does: names what it could not run, once, at its end."""
 
 import gc
+import logging
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -71,6 +72,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     report.sections = [
         (name, text.encode("utf-8", "backslashreplace").decode("utf-8")) for name, text in report.sections
     ]
+
+
+@pytest.fixture
+def log_as_before() -> Iterator[None]:
+    """For tests that run a program in this process: it sends the log to a stream that is closed after the test."""
+    root = logging.getLogger()
+    before, level = [*root.handlers], root.level
+    yield
+    for one in root.handlers[:]:
+        if one not in before:
+            root.removeHandler(one)
+    root.setLevel(level)
 
 
 @pytest.fixture
