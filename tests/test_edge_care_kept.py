@@ -367,7 +367,8 @@ def test_a_spool_keeps_to_other_bounds_from_the_next_reading_on(tmp_path: Path) 
         assert spool.thinned_total > thinned, "by their age"
 
 
-async def test_a_command_that_settings_cut_short_is_answered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def reporting(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Cared, asyncio.Task[None], asyncio.Event]:
+    """Care that runs, whose reports never end; what is set when one has begun."""
     cared = Cared(file)
     cared.start()
     begun = asyncio.Event()
@@ -378,7 +379,11 @@ async def test_a_command_that_settings_cut_short_is_answered(file: Path, monkeyp
         return ""
 
     monkeypatch.setattr(cared.body, "report_now", reported)
-    running = asyncio.create_task(cared.care.run(cared.body))
+    return cared, asyncio.create_task(cared.care.run(cared.body)), begun
+
+
+async def test_a_command_that_settings_cut_short_is_answered(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cared, running, begun = reporting(file, monkeypatch)
     hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}
     assert await hear["command"](command(5)) is None
     await asyncio.wait_for(begun.wait(), 20)
@@ -398,17 +403,7 @@ async def test_a_command_that_settings_cut_short_is_answered(file: Path, monkeyp
 async def test_commands_that_wait_when_the_agent_ends_are_carried_out_by_the_next_one(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cared = Cared(file)
-    cared.start()
-    begun = asyncio.Event()
-
-    async def reported() -> str:
-        begun.set()
-        await asyncio.sleep(3_600)
-        return ""
-
-    monkeypatch.setattr(cared.body, "report_now", reported)
-    running = asyncio.create_task(cared.care.run(cared.body))
+    cared, running, begun = reporting(file, monkeypatch)
     hear = {str(kind): hear for kind, hear in cared.care.hearers.items()}
     for number in (5, 6, 7):
         assert await hear["command"](command(number)) is None
