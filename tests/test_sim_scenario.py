@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
@@ -21,10 +22,11 @@ from pledgewatch_edge.identity import load_or_create_key, public_key_hex
 from pledgewatch_sim.__main__ import main
 from pledgewatch_sim.clock import SimulationClock
 from pledgewatch_sim.scenario import files, script
+from pledgewatch_sim.scenario.account import Counts, Fix, Told, account
 from pledgewatch_sim.scenario.events import EventName
 from pledgewatch_sim.scenario.files import Ports
 from pledgewatch_sim.scenario.link import Link
-from pledgewatch_sim.scenario.program import Counts, Told, account, play
+from pledgewatch_sim.scenario.program import play
 from pledgewatch_sim.scenario.script import Act, Expect, Kind, Scenario
 from pledgewatch_sim.scenario.world import World
 from pledgewatch_wire.settings import SettingsError
@@ -87,6 +89,8 @@ def test_the_schema_in_docs_is_this_one() -> None:
             False,
         ),
         (GOOD.replace("= 3600", "= 4"), r"lasts_s 4 is less than fix_every_s 10 of \[fitted\]", False),
+        (GOOD + "[expect]\nstood_outside_s = 0.5", "stood_outside_s 0.5 is out of range; use 1 to", True),
+        (GOOD + "[expect]\nstood_outside_s = 3601", "s 3601 of .expect. is more than lasts_s 3600", False),
         (GOOD + "[fitted]\nfix_every_s = 3601", "lasts_s 3600 is less than fix_every_s 3601", False),
         (GOOD + '[[acts]]\nat_s = 1\nkind = "link"\nis_on = false', "link is off at the end", False),
         (GOOD + '[expect]\nevents = ["fence_left"]\nnever = ["fence_left"]', "both expected and never", False),
@@ -391,20 +395,53 @@ def test_what_must_be_found_outside_of_the_zone(told: list[Told], wrong: list[st
     assert account(Expect(), 100, 0, counts, told).wrong == [], "who expects nothing of it is told nothing"
 
 
+def fixes(*where: tuple[int, float]) -> list[Fix]:
+    """Seconds, and how many metres to the north it is then."""
+    return [Fix(at_s * 1_000, 1_000_000_000, round(metres / 111_195 * 10_000_000)) for at_s, metres in where]
+
+
+@pytest.mark.parametrize(
+    ("track", "crossed", "stood_s"),
+    [
+        (fixes((0, 0), (600, 40), (1_200, -90)), [(0, True)], 1_200),
+        (fixes((0, 0), (600, 101), (1_200, 190)), [(0, True)], 600),
+        (fixes(*((at_s, at_s * 2.0) for at_s in range(0, 1_200, 60))), [(0, True)], 0),
+        (fixes((0, 0), (600, 0), (1_200, 0)), [(601, True)], 0),
+        (fixes((0, 0), (600, 0), (1_200, 0)), [(0, True), (900, False)], 600),
+        (fixes((0, 0), (600, 0), (1_200, 0), (1_800, 0)), [(0, True), (300, False), (900, True)], 600),
+        (fixes((0, 0), (600, 0)), [], 0),
+        ([], [(0, True)], 0),
+    ],
+)
+def test_for_how_long_it_stood_outside(track: list[Fix], crossed: list[tuple[int, bool]], stood_s: int) -> None:
+    told = [Told("fence_left" if is_out else "fence_entered", at_s * 1_000) for at_s, is_out in crossed]
+    counts = Counts.of(told_by_the_cloud(100, 0, 0, []))
+    more = f"it stood outside of the zone for {stood_s} s, and {stood_s + 1} s were expected"
+    assert account(Expect(stood_outside_s=stood_s + 1), 100, 0, counts, told, track).wrong == [more]
+    if stood_s:
+        assert account(Expect(stood_outside_s=stood_s), 100, 0, counts, told, track).wrong == []
+
+
 @pytest.mark.alone
-@pytest.mark.parametrize("has_light", [True, False])
-async def test_a_theft_is_no_theft_where_no_light_was_seen(tmp_path: Path, *, has_light: bool) -> None:
+@pytest.mark.parametrize("is_one", [True, False])
+async def test_a_theft_is_no_theft_where_no_light_was_seen_and_it_never_stood(tmp_path: Path, *, is_one: bool) -> None:
     named = resources.files("pledgewatch_sim.scenario.stories") / "theft.toml"
     story = tomlkit.parse(named.read_text(encoding="utf-8"))
     story["speed"] = 600
-    if not has_light:
-        story["acts"] = [one for one in story.unwrap()["acts"] if one["kind"] != "light"]
+    if not is_one:
+        acts = [one for one in story.unwrap()["acts"] if one["kind"] != "light"]
+        story["acts"] = [{**one, "over_s": 7_200} if one["kind"] == "go" else one for one in acts]
     found = await play(script.read(written(tmp_path, tomlkit.dumps(story))), tmp_path)
     missed = [
         "alert_opened was expected and never came",
         "no limit of light_present was passed, and outside of the zone it was expected",
     ]
-    assert found.wrong == ([] if has_light else missed)
+    if is_one:
+        assert found.wrong == []
+    else:
+        *others, stood = found.wrong
+        assert others == missed
+        assert re.fullmatch(r"it stood outside of the zone for \d\d? s, and 3600 s were expected", stood)
 
 
 @pytest.mark.alone

@@ -13,10 +13,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final
 
 import httpx2
 
@@ -27,10 +27,10 @@ from pledgewatch_sim.programs import Program, free_port, output_of
 from pledgewatch_sim.pty_port import PtyPort
 from pledgewatch_sim.receiver import Receiver
 from pledgewatch_sim.scenario import files
-from pledgewatch_sim.scenario.events import EventName
-from pledgewatch_sim.scenario.files import DEVICE, DOOR, LIGHT, PROBE, Ports
+from pledgewatch_sim.scenario.account import Account, Counts, Fix, Told, account
+from pledgewatch_sim.scenario.files import ASSET, DEVICE, DOOR, LIGHT, PROBE, Ports
 from pledgewatch_sim.scenario.link import Link
-from pledgewatch_sim.scenario.script import Expect, Kind, Scenario
+from pledgewatch_sim.scenario.script import Kind, Scenario
 from pledgewatch_sim.scenario.world import World
 
 START_S: Final = 10.0
@@ -43,23 +43,6 @@ _CARD_OPEN: Final = -1
 
 class ScenarioError(Exception):
     """A scenario that could not be played to its end; a sentence."""
-
-
-class Account(NamedTuple):
-    """What came of it. `measured` is the agent's own count of readings that got a number, over all its epochs;
-    `refused` that of those which it could not keep and which got none."""
-
-    measured: int
-    received: int
-    thinned: int
-    refused: int
-    missing: int
-    events: dict[str, int]
-    wrong: list[str]
-
-    def as_json(self) -> str:
-        """In a line."""
-        return json.dumps(self._asdict())
 
 
 @contextlib.contextmanager
@@ -266,71 +249,9 @@ async def _account(
         if cloud.tells(agent) or time.monotonic() > deadline:
             break
         await asyncio.sleep(0.2)
-    events = await _events(url, http)
-    return account(scenario.expect, int(agent["measured"]), int(agent["refused"]), cloud, events)
-
-
-class Told(NamedTuple):
-    """An event of the cloud: its type, when it was so, and the channel that it is about, if it is about one."""
-
-    kind: str
-    at_ms: int
-    channel: str = ""
-
-
-class Counts(NamedTuple):
-    """What the cloud has of the device's readings, and what it knows of those that the device could not keep."""
-
-    received: int
-    thinned: int
-    refused: int
-    missing: int
-
-    @classmethod
-    def of(cls, device: dict[str, Any]) -> Self:
-        """By what its API says."""
-        epochs = device["epochs"]
-        received, thinned = (sum(int(one[key]) for one in epochs) for key in ("received", "thinned"))
-        missing = sum(last - first + 1 for one in epochs for first, last in one["missing"])
-        return cls(received, thinned, int(device["completeness"]["refused"]), missing)
-
-    def tells(self, agent: dict[str, Any]) -> bool:
-        """Whether it is what the agent has counted, or more."""
-        return self.received + self.thinned >= int(agent["measured"]) and self.refused >= int(agent["refused"])
-
-
-def account(expect: Expect, measured: int, refused: int, cloud: Counts, told: Sequence[Told]) -> Account:
-    """The account of a story: what its file expects, and what the agent has measured and refused, against the cloud."""
-    kinds = [one.kind for one in told]
-    events = {one: kinds.count(one) for one in sorted(set(kinds))}
-    wrong = [f"{name} was expected and never came" for name in expect.events if name not in events]
-    wrong += [f"{name} came {events[name]} times" for name in expect.never if name in events]
-    if expect.breached_outside:
-        wrong += _wrong_of_breaches(expect.breached_outside, told)
-    if not measured:
-        wrong.append("nothing was measured")
-    received, thinned, known, missing = cloud
-    if received + thinned != measured or missing:
-        wrong.append(f"of {measured} readings {received} came, {thinned} were thinned, {missing} are missing")
-    if refused:
-        wrong.append(f"{refused} readings were refused by the device and are lost")
-    if refused != known:
-        wrong.append(f"the device has refused {refused} readings, and the cloud knows of {known}")
-    return Account(measured, received, thinned, refused, missing, events, wrong)
-
-
-def _wrong_of_breaches(expected: Sequence[str], told: Sequence[Told]) -> list[str]:
-    """What is wrong with where limits were passed at first."""
-    where, is_outside = dict[str, bool](), False
-    for one in sorted(told, key=lambda one: one.at_ms):
-        if one.kind in {EventName.FENCE_LEFT, EventName.FENCE_ENTERED}:
-            is_outside = one.kind == EventName.FENCE_LEFT
-        elif one.kind == EventName.CONDITION_BREACHED:
-            where.setdefault(one.channel, is_outside)
-    never = [one for one in expected if one not in where]
-    wrong = [f"no limit of {one} was passed, and outside of the zone it was expected" for one in never]
-    wrong += [f"a limit of {one} was passed, and none was expected" for one in where if one not in expected]
-    return wrong + [f"a limit of {one} was passed inside of the zone" for one in expected if where.get(one) is False]
+    events, entry = await _events(url, http)
+    track = [] if scenario.expect.stood_outside_s is None else await _track(url, http, entry, deadline)
+    return account(scenario.expect, int(agent["measured"]), int(agent["refused"]), cloud, events, track)
 
 
 async def _status(config: Path) -> dict[str, Any]:
@@ -346,8 +267,8 @@ async def _device(url: str, http: httpx2.AsyncClient) -> dict[str, Any]:
     return found
 
 
-async def _events(url: str, http: httpx2.AsyncClient) -> list[Told]:
-    """All of them, those that were taken back left out."""
+async def _events(url: str, http: httpx2.AsyncClient) -> tuple[list[Told], int]:
+    """All of them, those that were taken back left out; and up to which entry of the journal."""
     after, found, taken_back = 0, {}, set()
     while True:
         answer = await http.get(f"{url}/events", params={"after_entry": after, "limit": _PAGE})
@@ -360,4 +281,31 @@ async def _events(url: str, http: httpx2.AsyncClient) -> list[Told]:
         if page["next_after_entry"] <= after or not page["events"]:
             break
         after = page["next_after_entry"]
-    return [one for name, one in found.items() if name not in taken_back]
+    return [one for name, one in found.items() if name not in taken_back], page["next_after_entry"]
+
+
+async def _track(url: str, http: httpx2.AsyncClient, entry: int, deadline: float) -> list[Fix]:
+    """Where the cloud had the container, up to an entry at least, or what there is of it in time."""
+    longitudes, latitudes = [
+        dict(await _points(url, http, channel, entry, deadline)) for channel in ("longitude_e7", "latitude_e7")
+    ]
+    both = sorted(longitudes.keys() & latitudes.keys())
+    return [Fix(at_ms, longitudes[at_ms], latitudes[at_ms]) for at_ms in both]
+
+
+async def _points(
+    url: str, http: httpx2.AsyncClient, channel: str, entry: int, deadline: float
+) -> list[tuple[int, int]]:
+    """Moments and values of a channel, page by page from the newest on."""
+    found, query = list[tuple[int, int]](), {"limit": _PAGE}
+    while True:
+        answer = await http.get(f"{url}/assets/{ASSET}/series/{channel}", params=query)
+        answer.raise_for_status()
+        series = answer.json()
+        if series["entry"] < entry and time.monotonic() < deadline:  # it comes after the journal
+            await asyncio.sleep(0.1)
+            continue
+        found += [(at_ms, value) for at_ms, value, _ in series["points"]]
+        if len(series["points"]) < _PAGE:
+            return found
+        query["to_ms"] = series["points"][0][0]

@@ -178,13 +178,16 @@ class Limited(StrEnum):
 class Expect:
     """What the cloud must have said by the end, by types of events, and what it must never say. `breached_outside`: of
     what it must have found a limit of the goods passed, and of nothing else, each at first while the container was
-    outside of its zone. That every reading has come, and none twice, is always expected."""
+    outside of its zone. `stood_outside_s`: for how many seconds at least it must have seen it stand there. That every
+    reading has come, and none twice, is always expected."""
 
     events: tuple[EventName, ...] = ()
     never: tuple[EventName, ...] = ()
     breached_outside: tuple[Limited, ...] = ()
+    stood_outside_s: Annotated[float | None, Within(1, LASTS_MAX_S)] = None
 
     def __post_init__(self) -> None:
+        check(self)
         if both := sorted({*self.events} & {*self.never}):
             raise ValueError(f"has '{both[0]}', both expected and never to be; take it out of events or of never")
 
@@ -222,6 +225,11 @@ class Scenario:
             raise ValueError(
                 f"lasts_s {self.lasts_s:g} is less than fix_every_s {self.fitted.fix_every_s:g} of [fitted], so it is "
                 "over before its receiver is due to speak; raise one, or lower the other"
+            )
+        if self.lasts_s < (self.expect.stood_outside_s or 0):
+            raise ValueError(
+                f"stood_outside_s {self.expect.stood_outside_s:g} of [expect] is more than lasts_s {self.lasts_s:g}, "
+                "so it could never be; raise one, or lower the other"
             )
         late = [one for one in self.acts if one.ends_s > self.lasts_s]
         if late:
