@@ -57,6 +57,7 @@ HANGS: Final = (
         "before dark_from",
         "less than a second",
         "is less than fix_every_s",
+        "is more than lasts_s",
         "further ",
         "bear light",
     ),
