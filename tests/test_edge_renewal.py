@@ -475,8 +475,8 @@ async def test_another_ca_of_the_broker_comes_with_the_certificate(
     assert (world.state / "care.pub").read_text(encoding="ascii") == "cd" * 32 + "\n"
 
 
-async def test_it_looks_again_when_the_broker_refuses(world: World) -> None:
-    logging.getLogger("pledgewatch_edge").setLevel(logging.INFO)
+async def test_it_looks_again_when_the_broker_refuses(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pledgewatch_edge")
     await world.standing.refused(BROKER, "its certificate is revoked")
     begun = time.monotonic()
     await world.standing.refused_within(30.0)

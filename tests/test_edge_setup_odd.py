@@ -87,6 +87,7 @@ def test_a_time_service_is_a_clock_on_a_board_without_one_and_without_a_fix(
 FITTING = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else it is ignored wherever the tests are run with nohup
+signal.signal(signal.SIGINT, signal.default_int_handler)  # and this where a shell runs them beside itself
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.install import unit
 unit.is_of_this_machine = lambda _: True

@@ -19,6 +19,7 @@ class BadSectors:
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path, blocks: tuple[int, ...], *, is_opened: bool) -> None:
         self._file = (folder / TALLY_FILE).stat().st_ino
+        os.link(folder / TALLY_FILE, folder / "held")  # else the disk gives its number to the next file
         self._blocks, self._is_opened = blocks, is_opened
         self._path = folder / TALLY_FILE
         self._open = os.open

@@ -24,16 +24,18 @@ WHO = ["--operator", "harbour-line", "--device", "cont-0417", "--broker", "127.0
 
 
 @contextlib.asynccontextmanager
-async def played(folder: Path, *options: str) -> AsyncIterator[str]:
-    """The board, and what it says of itself."""
+async def played(folder: Path, *options: str, ending: signal.Signals = signal.SIGINT) -> AsyncIterator[str]:
+    """The board, and what it says of itself; begun as by a shell that runs it beside itself."""
     program = [sys.executable, "-m", "pledgewatch_sim", "board", str(folder), *options]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
             said = (await process.stdout.readuntil(b"is light in it.\n")).decode()
         yield said
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ending)
         async with asyncio.timeout(60):
             assert await process.wait() == 0
     finally:
@@ -98,8 +100,9 @@ async def test_a_second_board_in_a_folder_is_refused_and_the_first_keeps_its_lin
             assert second.returncode == 2
             assert f"{tmp_path} cannot be used: another board is in it" in second.stderr
         assert leads_to(line) == port
-    async with played(tmp_path):
+    async with played(tmp_path, ending=signal.SIGTERM):
         assert await there(line), "who was there before is gone"
+    assert not leads_to(line)
 
 
 async def test_what_it_says_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:

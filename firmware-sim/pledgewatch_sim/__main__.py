@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -316,6 +317,10 @@ def _board(options: argparse.Namespace) -> int:
     from pledgewatch_sim.board import play  # noqa: PLC0415 - the others need none of it
 
     async def played() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGTERM, signal.SIGINT):  # also where a shell has this program ignore Ctrl-C
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         try:
             await play(options.folder.absolute(), lambda said: print(said, flush=True), has_gpsd=options.has_gpsd)
         except* OSError as errors:
@@ -326,7 +331,7 @@ def _board(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"{error.filename or options.folder} cannot be used: {error.strerror}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (asyncio.CancelledError, KeyboardInterrupt):
         return 0
     return 0
 
