@@ -161,6 +161,13 @@ def test_ids_are_bounded_and_what_was_forgotten_is_refused() -> None:
     assert ledger.knows(500) is None
 
 
+def test_a_trial_that_fails_takes_back_no_newer_version_that_was_refused_meanwhile() -> None:
+    ledger = Ledger().tried(4, "a = 1").refusing(6, "no key").rolled_back("the cloud was not heard")
+    assert (ledger.version, ledger.refused, ledger.trial) == (6, "no key", None)
+    told = [(one.version, one.became) for one in ledger.unsaid]
+    assert told == [(4, TAKEN), (6, REFUSED), (4, REFUSED)]
+
+
 async def test_settings_are_tried_and_kept_when_the_cloud_is_heard(cared: Cared, tmp_path: Path) -> None:
     assert [one.became for one in await cared.hear(("settings", settings(4, SLOWER)))] == [TAKEN]
     assert cared.care.changed.is_set()

@@ -163,6 +163,15 @@ def test_a_device_that_is_flashed_again_begins_anew(holders: Holders) -> None:
     assert holders.alarms() == []
 
 
+def test_what_was_signed_before_a_theft_counts_no_more_however_often_it_claims_anew(holders: Holders) -> None:
+    cloud = holders.cloud
+    assert cloud.post(f"/devices/{DEVICE}/revocation", {"why": "stolen"}).status_code == 200
+    for seed, epoch in ((22, 3), (23, 5)):
+        pass_by(holders, DAY_MS)
+        cloud.claimed(Claimant(DEVICE, seed=seed, epoch=epoch), cloud.invite(DEVICE))
+        assert cloud.cloud.writer.state.identities.barred == {DEVICE: 4}, "all that the thief can sign"
+
+
 def waiting_for(holders: Holders, *, listed: int, listed_until_ms: int, newest_until_ms: int) -> Identity:
     """A device with two certificates, the newer given just now, and with so many that count no more."""
     one = identity(holders)
