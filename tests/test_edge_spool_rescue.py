@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,17 +188,29 @@ def test_in_a_small_spool_what_was_thinned_or_refused_in_the_rescue_is_counted_o
     assert len(set(told)) == 1
 
 
+_KILLED = """
+import os, signal
+from edge_support import *
+folder, open_file = Path({0!r}), os.open
+
+def opened(*arguments, **named):
+    if len(list((folder / "spool.part").glob("*.log"))) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return open_file(*arguments, **named)
+
+os.open = opened
+new_spool(folder)
+"""
+
+
 def test_it_survives_kill_9_while_a_new_epoch_begins(tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         for start in range(1, 20_001, 1_000):
             spool.append(samples(1_000, start))
     identity.raise_epoch(tmp_path, 1)
-    code = f"import sys; sys.path[:0] = {sys.path!r}\nfrom edge_support import *\nnew_spool(Path({str(tmp_path)!r}))"
-    with subprocess.Popen([sys.executable, "-c", code]) as opening:
-        while len(list((tmp_path / "spool.part").glob("*.log"))) < 3 and opening.poll() is None:
-            time.sleep(0.002)
-        opening.send_signal(signal.SIGKILL)
-    assert (tmp_path / "spool.part").exists()
+    code = f"import sys; sys.path[:0] = {sys.path!r}\n{_KILLED.format(str(tmp_path))}"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "spool.part").glob("*.log"))) == 3
     for _ in range(2):
         with new_spool(tmp_path) as spool:
             assert (spool.spooled, spool.measured_total, spool.refused_total) == (20_000, 20_000, 0)

@@ -14,7 +14,7 @@ from random import Random
 
 from api_cloud import client_over
 from builders import NOON_MS, Device, ManualClock, book_document
-from edge_support import DEVICE, OPERATOR, cloud, new_spool, station, until
+from edge_support import DEVICE, OPERATOR, Cloud, cloud, new_spool, station, until
 from fault_proxy import FaultProxy
 
 from pledgewatch_cloud.broker import EmbeddedBroker
@@ -119,13 +119,11 @@ async def linked(uplink: Uplink, link: FaultProxy) -> AsyncIterator[None]:
             await task
 
 
-async def all_heard(some: list[Payload]) -> int:
-    """How many there are once what the broker had when the link was cut has come, too."""
-    count = -1
-    while count != len(some):
-        count = len(some)
-        await asyncio.sleep(0.5)
-    return count
+async def all_heard(ear: Cloud) -> int:
+    """How many payloads there are once what the broker had when the link was cut has come, too: its last will does
+    after them."""
+    await until(lambda: bool(ear.statuses) and not ear.statuses[-1].online, "the last will")
+    return len(ear.payloads)
 
 
 def spans(some: list[Payload]) -> list[tuple[int, int]]:
@@ -182,7 +180,7 @@ async def test_thirty_days_offline(tmp_path: Path) -> None:
         # Offline again, for a day; both are gone but for their folders.
         with new_spool(edge, LIMITS) as spool:
             spool.append(measured(head + 3, DAY, urgent=frozenset({head + 100})))
-            before, stopped = await all_heard(ear.payloads), first_cloud.contiguous
+            before, stopped = await all_heard(ear), first_cloud.contiguous
             second_cloud = RealCloud(tmp_path, broker.port, clock)
             assert second_cloud.contiguous == stopped
             async with second_cloud.running():

@@ -106,14 +106,15 @@ class Cared:
         """The station that runs now."""
         return self.care.next_station()
 
-    async def hear(self, *said: tuple[str, bytes], settle_s: float = 0.05) -> list[Answer]:
-        """What is answered to settings and commands while the station runs for a moment."""
+    async def hear(self, *said: tuple[str, bytes], settle_s: float = 0.05, told: int = 0) -> list[Answer]:
+        """What is answered to settings and commands while the station runs for a moment, and until there are as many
+        answers as `told`."""
         running = asyncio.create_task(self.care.run(self.body))
         hearers = {str(kind): hear for kind, hear in self.care.hearers.items()}
         for kind, data in said:
             await hearers[kind](data)
         await asyncio.sleep(settle_s)
-        await until(self._is_at_rest, "the device to have answered")
+        await until(lambda: len(self.body.answers) >= told and self._is_at_rest(), "the device to have answered")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         answers, self.body.answers = self.body.answers, []
