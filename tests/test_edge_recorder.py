@@ -27,12 +27,16 @@ class Disk(Spool):
     tries = 0
 
     def append(
-        self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], Callable[[], None]] | None = None
+        self,
+        samples: Sequence[Sample],
+        note: Callable[[Sequence[bool]], Callable[[], None]] | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> Appended:
         self.tries += 1
         if self.refuses:
             raise SpoolError("database or disk is full")
-        return super().append(samples, note)
+        return super().append(samples, note, is_urgent=is_urgent)
 
 
 def disk(folder: Path) -> Disk:

@@ -285,6 +285,49 @@ async def test_where_nothing_can_be_thinned_what_has_no_date_waits_in_memory(tmp
         assert (spool.head_sequence, spool.refused_total, spool.thinned_total) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("is_on_disk", [True, False], ids=["on the disk", "in memory"])
+async def test_where_nothing_can_be_thinned_alarms_are_stored_whatever_waits_for_its_date(
+    tmp_path: Path, full: SmallDisk, *, is_on_disk: bool
+) -> None:
+    machine = Machine()
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append([sample(1)])
+        undated = machine.undated(tmp_path)
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=undated)
+        if is_on_disk:
+            undated.keep([machine.marked(number) for number in range(2, 402)])
+        full.fill()
+        assert (tmp_path / RESERVE_FILE).stat().st_size == RESERVE_BYTES
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            if not is_on_disk:
+                await recorder.put(machine.marked(2).sample)
+                await until(lambda: recorder._disk.is_lost, "the disk to refuse it")
+            else:
+                machine.clock.set_by_fix(NOW_MS)
+            await recorder.put(sample(1_000)._replace(is_urgent=True))
+            await until(lambda: spool.head_sequence > 1, "the alarm to be stored")
+            await recorder.finish()
+        assert 1_000 in [one.cells[1].value for one in spool.read(0, 1_000)]
+        assert spool.refused_total == 0
+
+
+async def test_where_nothing_can_be_thinned_an_alarm_without_a_date_is_stored(tmp_path: Path, full: SmallDisk) -> None:
+    machine = Machine()
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append([sample(1)])
+        undated = machine.undated(tmp_path)
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=undated)
+        full.fill()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            await recorder.put(machine.marked(2).sample)
+            await until(lambda: recorder._disk.is_lost, "the disk to refuse it")
+            await recorder.put(machine.marked(3, is_urgent=True).sample)
+            await until(lambda: undated.count == 2, "the alarm, and what there is room for then, to be stored")
+            await recorder.finish()
+
+
 @pytest.mark.parametrize(("whole_mib", "is_small"), [(127, True), (128, False), (0, False)])
 def test_a_partition_that_has_no_room_for_two_spools_is_said_by_check(
     tmp_path: Path,

@@ -1,6 +1,7 @@
 """What waits for a date while the disk refuses, or the agent is killed: all is numbered or refused, and once."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -162,6 +163,36 @@ async def test_after_one_refusal_of_the_folder_all_is_stored_again(
             await recorder.finish()
         assert numbers(spool) == [1, 2]
         assert not undated.is_due()
+
+
+async def test_a_word_that_was_not_carried_out_is_not_taken_for_it_by_what_gets_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between HANDED and the numbers; something that waits for no date is stored before there is one again, by
+    this start or by one after it, which is killed in turn."""
+
+    def gone(_: object) -> None:
+        raise GoneError
+
+    machine = Machine()
+    with new_spool(tmp_path) as spool, monkeypatch.context() as patch, contextlib.suppress(GoneError):
+        undated = machine.undated(tmp_path)
+        undated.keep([machine.marked(number) for number in (1, 2, 3)])
+        machine.clock.set_by_fix(NOW_MS)
+        patch.setattr(spool, "_store", gone)
+        undated.hand_over(spool)
+    for number in (11, 12):
+        machine = Machine()
+        with new_spool(tmp_path) as spool:
+            recorder = Recorder(spool, lambda: None, undated=machine.undated(tmp_path))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(recorder.run())
+                await recorder.put_as_it_is(sample(number)._replace(is_urgent=True))
+                await recorder.finish()
+    machine.clock.set_by_fix(NOW_MS)
+    with new_spool(tmp_path) as spool:
+        assert machine.undated(tmp_path).hand_over(spool) is not None
+        assert (numbers(spool), spool.refused_total) == ([11, 12, 1, 2, 3], 0)
 
 
 def test_what_is_gone_from_the_disk_is_handed_over(tmp_path: Path) -> None:

@@ -218,13 +218,18 @@ class Recorder:
 
     async def _write(self) -> None:
         try:
-            await self._hand_over()
-            await self._keep_undated()
-            dated, places = _parted((one, place) for place, one in self._waiting if isinstance(one, Sample))
-            if dated:
-                appended = await asyncio.to_thread(self._append, dated, places)
-                self._waiting = []
-                self._say(appended, dated[-1])
+            if self._undated is not None:
+                await asyncio.to_thread(self._undated.settle, self._spool)
+            try:
+                await self._hand_over()
+                await self._keep_undated()
+            except SpoolError as error:
+                if is_for_want_of_room(error):  # some is kept for what is urgent
+                    await self._keep_undated(only_urgent=True)
+                    await self._write_dated(only_urgent=True)
+                raise
+            if await self._write_dated():
+                self._disk.back()
             elif self._spool.checkpoint_is_due():
                 await asyncio.to_thread(self._spool.checkpoint)
                 self._disk.back()
@@ -236,6 +241,25 @@ class Recorder:
                 await asyncio.to_thread(self._beyond.settle)
         except SpoolError as error:
             self._disk.lost(str(error))
+
+    async def _write_dated(self, *, only_urgent: bool = False) -> bool:
+        """Number what waits and has a date; whether anything did. Raises SpoolError."""
+        dated, places = _parted(
+            (one, place)
+            for place, one in self._waiting
+            if isinstance(one, Sample) and (one.is_urgent or not only_urgent)
+        )
+        if not dated:
+            return False
+        appended = await asyncio.to_thread(self._append, dated, places)
+        self._written(places)
+        self._say(appended, dated[-1])
+        return True
+
+    def _written(self, places: Iterable[int]) -> None:
+        """What waited in these places waits no longer."""
+        gone = set(places)
+        self._waiting = [one for one in self._waiting if one.place not in gone]
 
     def _append(self, samples: Sequence[Sample], places: Sequence[int]) -> Appended:
         """Store samples, and what they say of limits. Raises SpoolError."""
@@ -259,7 +283,8 @@ class Recorder:
         return refused, thinned
 
     def _kept(self, undated: Undated, marked: Sequence[Marked]) -> tuple[int, int]:
-        """Store samples without a date. On a disk that is full old readings go for them, as for any other."""
+        """Store samples without a date. On a disk that is full old readings go for them, as for any other, and where
+        all are urgent the room that is kept for these."""
         left_out = 0
 
         def keep(_: Sequence[bool]) -> Callable[[], None]:
@@ -272,7 +297,7 @@ class Recorder:
         except SpoolError as error:
             if not is_for_want_of_room(error):
                 raise
-        thinned = self._spool.append((), keep).thinned
+        thinned = self._spool.append((), keep, is_urgent=all(one.is_urgent for one in marked)).thinned
         return left_out, thinned
 
     async def _hand_over(self) -> None:
@@ -286,26 +311,31 @@ class Recorder:
         if handed is not None:
             told = "dated back" if handed.is_dated else "given up to date"
             log.info("undated samples %s count=%d", told, handed.appended.accepted)
+            self._disk.back()
             self._say(handed.appended, handed.newest)
 
-    async def _keep_undated(self) -> None:
+    async def _keep_undated(self, *, only_urgent: bool = False) -> None:
         """Put what has no date to disk without a number; number it where it has one by now. Raises SpoolError."""
-        marked, places = _parted((one, place) for place, one in self._waiting if isinstance(one, Marked))
+        marked, places = _parted(
+            (one, place)
+            for place, one in self._waiting
+            if isinstance(one, Marked) and (one.is_urgent or not only_urgent)
+        )
         if self._undated is None or not marked:
             return
         refused, thinned = await asyncio.to_thread(self._keep_in_undated, self._undated, marked, places)
         self._spool.refuse(refused)
-        self._waiting = [waiting for waiting in self._waiting if isinstance(waiting.one, Sample)]
-        self._disk.back()
+        self._written(places)
         if thinned:
             self._say_thinned(thinned, marked[-1])
-        await self._hand_over()
+        if not only_urgent:
+            self._disk.back()
+            await self._hand_over()
 
     def _say(self, appended: Appended, newest: Sample) -> None:
         """Make known what became of a batch."""
         self._is_hurried = False
         self.news.set()
-        self._disk.back()
         if appended.thinned:
             self._say_thinned(appended.thinned, newest)
         if appended.refused:

@@ -12,9 +12,10 @@ that a kill loses none of it. UNDATED says at which place in the file its sample
 broken is missed: the spool is given as many samples that no payload can hold, refuses them, and counts them. Before
 some of it is numbered, HANDED says which, from which number on, which of it the spool has room for and how many it had
 refused before: who is killed between the numbers and the removal of the file finds by it what has been numbered and
-counted, and does neither twice. Where that life of the spool is over, the rescue has left here only what did not go
-into the new one (`Handing`; spool/rescue.py). Where the disk refused the numbers, HANDED is taken back once it has
-taken that nothing of them stands in the spool, and not before.
+counted, and does neither twice. That is found out before anything else gets a number (`settle`): a HANDED that was not
+carried out would be taken for carried out by whatever gets the numbers that it speaks of. Where that life of the spool
+is over, the rescue has left here only what did not go into the new one (`Handing`; spool/rescue.py). Where the disk
+refused the numbers, HANDED is taken back once it has taken that nothing of them stands in the spool, and not before.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool.answers import Appended
-from pledgewatch_edge.spool.errors import disk_errors
+from pledgewatch_edge.spool.errors import SpoolError, disk_errors
 from pledgewatch_edge.spool.log import (
     Content,
     Frame,
@@ -162,19 +163,29 @@ class Undated:
         self._count += len(some)
         return given - len(some)
 
+    def settle(self, spool: Spool) -> None:
+        """Find out what of the file has been numbered; to be asked before the spool numbers anything. Where it is not
+        all that the file says, the file says so, or a later start would look at numbers that are others'."""
+        if self._place is not None:
+            return
+        frames = self._frames()
+        self._place, uncounted = _numbered(frames, spool)
+        spool.refuse(uncounted)
+        handed = _notes_of(frames, spool.epoch)
+        if handed and self._place < handed[-1].place + len(handed[-1].is_kept):
+            with contextlib.suppress(SpoolError), disk_errors(self._path):
+                self._write(self._nothing(spool, self._place))
+
     def hand_over(self, spool: Spool) -> Handed | None:
         """Number and store everything that waits, and forget it here; None where all of it had been numbered.
 
         What was numbered before a SpoolError is told by the call that comes to the end.
         """
         is_dated = not self._is_of_another_boot and self._clock.now()[1] is not Clock.UNSET
-        with disk_errors(self._path):
-            frames = content_of(_read(self._path)[: self._end]).frames  # beyond it is what the caller still has
-        waiting = _marked_in(frames)
+        self.settle(spool)
+        waiting = _marked_in(self._frames())
         waiting += [_LOST] * (self._found - len(waiting))
-        if self._place is None:
-            self._place, uncounted = _numbered(frames, spool)
-            spool.refuse(uncounted)
+        assert self._place is not None
         while some := waiting[self._place : self._place + AT_ONCE]:
             samples = [self._dated(one) if is_dated else one.sample for one in some]
             appended = self._append(spool, samples, self._place)
@@ -196,10 +207,21 @@ class Undated:
             with disk_errors(self._path):
                 said = _HANDED.pack(spool.epoch, first, place, self._count, refused) + bytes(is_kept)
                 self._write(frame(Kind.HANDED, said))
-            nothing = frame(Kind.HANDED, _HANDED.pack(spool.epoch, first, place, self._count, refused))
-            return partial(self._take_back, before, self._end, nothing)
+            return partial(self._take_back, before, self._end, self._nothing(spool, place))
 
         return spool.append(samples, note)
+
+    def _nothing(self, spool: Spool, place: int) -> bytes:
+        """The word that from a place in the file on nothing has been numbered."""
+        return frame(
+            Kind.HANDED,
+            _HANDED.pack(spool.epoch, spool.head_sequence + 1, place, self._count, spool.refused_total),
+        )
+
+    def _frames(self) -> Sequence[Frame]:
+        """Those of the file; beyond its end is what the caller still has."""
+        with disk_errors(self._path):
+            return content_of(_read(self._path)[: self._end]).frames
 
     def _take_back(self, before: int, after: int, nothing: bytes) -> None:
         """Let the HANDED that lies between two places not be the last word: cut it off, or where more has been kept
@@ -331,6 +353,10 @@ def _note_of(one: Frame) -> _Note | None:
     return _Note(epoch, first, place, refused_before, tuple(map(bool, one.body[_HANDED.size :])))
 
 
+def _notes_of(frames: Iterable[Frame], epoch: int) -> list[_Note]:
+    return [one for one in map(_note_of, frames) if one is not None and one.epoch == epoch]
+
+
 def _read(path: Path) -> bytes:
     """The bytes of the file, with zeros for what the disk cannot read; none where there is no file. Raises OSError."""
     return read_around(path) if path.exists() else b""
@@ -400,7 +426,7 @@ def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
     refused since; so the rest counts as counted only where the count has room for all of it. A word about an epoch that
     is over is not there any more.
     """
-    handed = [one for one in map(_note_of, frames) if one is not None and one.epoch == spool.epoch]
+    handed = _notes_of(frames, spool.epoch)
     if not handed:
         return 0, 0
     last = handed[-1]

@@ -213,7 +213,11 @@ class Spool:
         return self._tally.totals.thinned
 
     def append(
-        self, samples: Sequence[Sample], note: Callable[[Sequence[bool]], Callable[[], None]] | None = None
+        self,
+        samples: Sequence[Sample],
+        note: Callable[[Sequence[bool]], Callable[[], None]] | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> Appended:
         """Number, store and chain a batch in one write. On return it is on the disk.
 
@@ -225,6 +229,7 @@ class Spool:
         `note` is told which of them will be kept, before any is; where it raises SpoolError, none is. It gives what
         takes its word back, which is called where none was kept: once what may stand of them in the file is cut off,
         and before anything else is written. Who is closed before that leaves both as they are: they belong together.
+        `is_urgent`: what it writes is, as an urgent sample is.
         """
         with self._lock:
             try:
@@ -234,7 +239,7 @@ class Spool:
                     raise
                 with contextlib.suppress(SpoolError):  # now that the disk is known to be full, old readings go first
                     return self._append_once(samples, note)
-                if not (any(one.is_urgent for one in samples) and self._reserve.give_up()):
+                if not ((is_urgent or any(one.is_urgent for one in samples)) and self._reserve.give_up()):
                     raise
                 return self._append_once(samples, note, only_urgent=True)
 
