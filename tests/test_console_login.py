@@ -150,4 +150,7 @@ def test_a_page_that_nobody_touches_keeps_no_session_going(page: Page) -> None:
 def amend(console: Console, users: list[dict[str, object]]) -> None:
     """The book's keeper amends it over the API."""
     headers = shown("not-a-secret")
-    assert httpx2.post(f"{console.url}/book/amendments", json={"users": users}, headers=headers).status_code == 200
+    assert (
+        httpx2.post(f"{console.url}/book/amendments", json={"users": users}, headers=headers, timeout=60).status_code
+        == 200
+    )

@@ -54,9 +54,9 @@ def test_people_log_in_at_the_demos_console_and_each_sees_their_own(tmp_path: Pa
             break
     console, issuer = re.findall(r"(?:console and API:|by the issuer) (http://127\.0\.0\.1:\d+)", "".join(told))
     assert [one.name in "".join(told) for one in PEOPLE] == [True] * len(PEOPLE)
-    refused = httpx2.get(f"{console}/facilities")
+    refused = httpx2.get(f"{console}/facilities", timeout=60)
     assert (refused.status_code, refused.json()["login"]) == (401, "/login")
-    assert httpx2.get(f"{issuer}/.well-known/openid-configuration").json()["issuer"] == issuer
+    assert httpx2.get(f"{issuer}/.well-known/openid-configuration", timeout=60).json()["issuer"] == issuer
     secret = folder / "keeper.token"
     assert secret.stat().st_mode & 0o077 == 0, "its owner alone may read it"
     with logged_in(console, "anna") as anna:

@@ -190,7 +190,7 @@ async def test_a_stock_system_that_is_away_keeps_no_other_source_from_going_on(t
 
 
 def fetched(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
         found: str = response.read().decode("utf-8")
     return found
 

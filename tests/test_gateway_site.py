@@ -234,7 +234,7 @@ def cells_of(heard: Cloud) -> set[Cell]:
 
 
 def status_of(port: int) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.json", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status.json", timeout=60) as answer:
         found: dict[str, Any] = json.loads(answer.read())
         return found
 
@@ -344,14 +344,14 @@ async def test_rules_and_page_go_on_without_the_uplink(broker: BrokerProcess, tm
 
 
 def assert_the_page_is_only_read(port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
         text = answer.read().decode("utf-8")
         assert answer.headers["Cache-Control"] == "no-store"
     assert "<h1>site-la-3</h1>" in text
     assert "cold room is warm" in text
     for path, data, code in (("/state/cold/device.key", None, 404), ("/", b"x", 405)):
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=60)
         assert caught.value.code == code
         caught.value.close()
 

@@ -146,7 +146,7 @@ def test_a_key_that_ends_ends_the_stream(seeing: Seeing, served: Served) -> None
         seeing.pledge(FIRST, BANK)
         commit(served, seeing)
         assert one.rest() == []
-    with httpx2.Client(base_url=served.url) as client:
+    with httpx2.Client(base_url=served.url, timeout=60) as client:
         assert_problem(client.get("/live", headers=shown(USERS["lender-one"].key)), 401)
 
 

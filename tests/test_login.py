@@ -73,7 +73,7 @@ def tokens_of(person: Person, name: str) -> dict[str, Any]:
         "client_id": CLIENT,
         "client_secret": SECRET,
     }
-    found: dict[str, Any] = httpx2.post(f"{person.console.issuer}/token", data=asked).json()
+    found: dict[str, Any] = httpx2.post(f"{person.console.issuer}/token", data=asked, timeout=60).json()
     return found
 
 
@@ -112,7 +112,7 @@ def test_a_key_a_session_and_a_token_are_the_same_viewer(anna: Person) -> None:
     ]
     assert found[0].user == "lender-one"
     assert found == found[:1] * 3
-    with httpx2.Client(base_url=console.url) as bare:
+    with httpx2.Client(base_url=console.url, timeout=60) as bare:
         by_key, by_token = (
             bare.get("/facilities", headers=shown(one)).json() for one in (USERS["lender-one"].key, token)
         )
@@ -123,11 +123,11 @@ def test_what_is_asked_by_session_and_by_token_is_noted_of_the_user(anna: Person
     console = anna.console
     token = tokens_of(anna, "anna")["access_token"]
     anna.get("/lots")
-    with httpx2.Client(base_url=console.url, headers=shown(token)) as bare:
+    with httpx2.Client(base_url=console.url, headers=shown(token), timeout=60) as bare:
         assert bare.get("/alerts").status_code == 200
     anna.http.post("/login/end", headers=anna.guard)
     console.served.run(console.service.audit.commit())
-    with httpx2.Client(base_url=console.url, headers=shown(USERS["keeper-kim"].key)) as keeper:
+    with httpx2.Client(base_url=console.url, headers=shown(USERS["keeper-kim"].key), timeout=60) as keeper:
         noted = {(one["user"], one["method"], one["path"]) for one in keeper.get("/audit").json()["rows"]}
     for method, path in (("GET", "/login/callback"), ("GET", "/lots"), ("GET", "/alerts"), ("POST", "/login/end")):
         assert ("lender-one", method, path) in noted
@@ -139,7 +139,7 @@ def test_whom_nobody_knows_is_told_so_and_sees_nothing(person: Person) -> None:
     assert "pledgewatch" not in person.http.cookies
     assert_problem(person.get("/lots"), 401)
     token = tokens_of(person, "bo")["access_token"]
-    with httpx2.Client(base_url=person.console.url, headers=shown(token)) as bare:
+    with httpx2.Client(base_url=person.console.url, headers=shown(token), timeout=60) as bare:
         for path in ("/lots", "/viewer", "/live", "/book", "/audit"):
             assert_problem(bare.get(path), 403)
     person.http.headers.update(HTML)
@@ -181,7 +181,7 @@ def test_a_user_who_ends_on_a_day_is_in_until_then_by_whatever_they_show(anna: P
     console, clock = anna.console, anna.console.seeing.keeping.clock
     until = {"until": iso(clock.at_ms + 60_000), **subject(console.issuer, "anna")}
     console.served.run(console.seeing.writer.commit(drafts.amend, {"users": [{**USERS["lender-one"].user, **until}]}))
-    with httpx2.Client(base_url=console.url, headers=shown(USERS["lender-one"].key)) as bare:
+    with httpx2.Client(base_url=console.url, headers=shown(USERS["lender-one"].key), timeout=60) as bare:
         assert (anna.get("/viewer").status_code, bare.get("/viewer").status_code) == (200, 200)
         clock.at_ms += 60_000
         assert (anna.get("/viewer").status_code, bare.get("/viewer").status_code) == (403, 401)
@@ -235,7 +235,7 @@ def test_logging_out_ends_the_session_and_what_it_follows(anna: Person) -> None:
     assert answer.status_code == 204
     assert all("max-age=0" in one.lower() for one in answer.headers.get_list("set-cookie"))
     assert_problem(anna.get("/viewer"), 401)
-    with httpx2.Client(base_url=anna.console.url, cookies=kept) as thief:
+    with httpx2.Client(base_url=anna.console.url, cookies=kept, timeout=60) as thief:
         assert_problem(thief.get("/viewer"), 401)
     assert anna.http.post("/login/end").status_code == 204, "there is nothing to end"
 
@@ -256,8 +256,8 @@ def test_logging_out_leads_by_the_provider_and_back(anna: Person) -> None:
         "client_id": "somebody",
         "id_token_hint": asked["id_token_hint"][:-4] + "AAAA",
     }.items():
-        assert httpx2.get(page, params=asked | {name: other}).status_code == 400, name
-    assert httpx2.get(page, params={"client_id": CLIENT}).text.count("You are logged out.") == 1
+        assert httpx2.get(page, params=asked | {name: other}, timeout=60).status_code == 400, name
+    assert httpx2.get(page, params={"client_id": CLIENT}, timeout=60).text.count("You are logged out.") == 1
 
 
 def test_an_id_token_that_is_too_long_for_an_address_is_not_kept() -> None:
@@ -440,7 +440,7 @@ def test_beyond_this_machine_cookies_are_secure_and_of_this_host_alone(issuer: I
 def test_an_id_token_opens_nothing_and_a_broken_token_is_a_401(anna: Person) -> None:
     found = tokens_of(anna, "anna")
     token = found["access_token"]
-    with httpx2.Client(base_url=anna.console.url) as bare:
+    with httpx2.Client(base_url=anna.console.url, timeout=60) as bare:
         for one, why in (
             (found["id_token"], "(typ)"),
             (token[:-8] + "AAAAAAAA", "signature"),

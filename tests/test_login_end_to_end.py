@@ -150,8 +150,8 @@ ASKED = {
 def test_the_issuer_refuses_what_is_no_login_with_pkce(
     issuer: Issuer, changes: dict[str, str], status: int, word: str
 ) -> None:
-    assert httpx2.get(f"{issuer.url}/authorize", params=ASKED).status_code == 200
-    answer = httpx2.get(f"{issuer.url}/authorize", params=ASKED | changes)
+    assert httpx2.get(f"{issuer.url}/authorize", params=ASKED, timeout=60).status_code == 200
+    answer = httpx2.get(f"{issuer.url}/authorize", params=ASKED | changes, timeout=60)
     assert answer.status_code == status
     if status == 303:
         back = fields_of(answer.headers["location"])
@@ -164,7 +164,7 @@ def test_the_issuer_refuses_what_is_no_login_with_pkce(
 
 def test_the_issuer_gives_tokens_only_to_the_client_of_the_code(issuer: Issuer) -> None:
     def asked(**changes: str) -> tuple[int, str]:
-        answer = httpx2.post(f"{issuer.url}/authorize", data=ASKED | {"person": "anna"})
+        answer = httpx2.post(f"{issuer.url}/authorize", data=ASKED | {"person": "anna"}, timeout=60)
         code = fields_of(answer.headers["location"])["code"]
         form = {
             "grant_type": "authorization_code",
@@ -174,7 +174,7 @@ def test_the_issuer_gives_tokens_only_to_the_client_of_the_code(issuer: Issuer) 
             "client_id": CLIENT,
             "client_secret": SECRET,
         }
-        answer = httpx2.post(f"{issuer.url}/token", data=form | changes)
+        answer = httpx2.post(f"{issuer.url}/token", data=form | changes, timeout=60)
         return answer.status_code, answer.json()["error"]
 
     assert asked(client_secret="wrong") == (401, "invalid_client")
@@ -182,5 +182,5 @@ def test_the_issuer_gives_tokens_only_to_the_client_of_the_code(issuer: Issuer) 
     assert asked(grant_type="password") == (400, "unsupported_grant_type")
     assert asked(redirect_uri="https://evil.example") == (400, "invalid_grant")
     assert asked(code_verifier="wrong") == (400, "invalid_grant")
-    denied = httpx2.post(f"{issuer.url}/authorize", data=ASKED | {"person": "nobody"})
+    denied = httpx2.post(f"{issuer.url}/authorize", data=ASKED | {"person": "nobody"}, timeout=60)
     assert fields_of(denied.headers["location"])["error"] == "access_denied"

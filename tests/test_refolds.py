@@ -134,7 +134,7 @@ def test_who_asks_for_the_same_base_shares_it_and_each_sees_their_own(
     waits(seeing, 4)
     assert len(service_of(seeing).refolds) == 1
     folding.go_on.set()
-    answers = [one.result(10) for one in found]
+    answers = [one.result(60) for one in found]
     assert [one.status_code for one in answers] == [200] * 4
     assert len(folding.moments) == 1
     assert len({str(one.json()["base"]) for one in answers}) == 1
@@ -147,10 +147,10 @@ def test_one_is_folded_at_a_time_and_short_reads_wait_for_none(seeing: Seeing, f
     found = [ask(user, then(seeing, minutes)) for user, minutes in some]
     waits(seeing, len(some))
     short = [ask("keeper-kim", path) for path in (BASE, "/clusters", f"/facilities/{LINE}/lines") for _ in range(5)]
-    assert {one.result(10).status_code for one in short} == {200}
+    assert {one.result(60).status_code for one in short} == {200}
     assert not any(one.done() for one in found)
     folding.go_on.set()
-    assert [one.result(10).status_code for one in found] == [200] * len(some)
+    assert [one.result(60).status_code for one in found] == [200] * len(some)
     assert (len(folding.moments), folding.most_at_once, folding.threads) == (len(some), 1, {THREAD})
 
 
@@ -158,14 +158,14 @@ def test_too_many_that_wait_are_told_when_to_come_again(seeing: Seeing, folding:
     every = [user for user in ("keeper-kim", "lender-one", "borrower-one") for _ in range(OF_ONE_MAX)][:REFOLDS_MAX]
     found = [ask(user, then(seeing, minutes)) for minutes, user in enumerate(every)]
     waits(seeing, REFOLDS_MAX)
-    full, own = ask("borrower-one", then(seeing, 9)).result(10), ask("keeper-kim", then(seeing, 9)).result(10)
+    full, own = ask("borrower-one", then(seeing, 9)).result(60), ask("keeper-kim", then(seeing, 9)).result(60)
     assert "no place" in assert_problem(full, 503)["detail"]
     assert f"{OF_ONE_MAX} requests of yours" in assert_problem(own, 429)["detail"]
     assert {full.headers["retry-after"], own.headers["retry-after"]} == {"5"}
     shared = ask("borrower-one", then(seeing, 0))
     folding.go_on.set()
-    assert {one.result(10).status_code for one in [*found, shared]} == {200}
-    assert ask("borrower-one", then(seeing, 9)).result(10).status_code == 200
+    assert {one.result(60).status_code for one in [*found, shared]} == {200}
+    assert ask("borrower-one", then(seeing, 9)).result(60).status_code == 200
 
 
 def test_one_party_does_not_have_all_places(seeing: Seeing, folding: Folding, ask: Ask) -> None:
@@ -174,23 +174,23 @@ def test_one_party_does_not_have_all_places(seeing: Seeing, folding: Folding, as
     found = [ask("lender-one", then(seeing, minutes)) for minutes in range(OF_ONE_MAX)]
     found += [ask("lender-two", then(seeing, minutes)) for minutes in range(OF_ONE_MAX, OF_PARTY_MAX)]
     waits(seeing, OF_PARTY_MAX)
-    assert f"found for {BANK}" in assert_problem(ask("lender-two", then(seeing, 9)).result(10), 429)["detail"]
+    assert f"found for {BANK}" in assert_problem(ask("lender-two", then(seeing, 9)).result(60), 429)["detail"]
     found += [ask("lender-two", then(seeing, 0)), ask("borrower-one", then(seeing, 8))]
     waits(seeing, len(found))
     folding.go_on.set()
-    assert {one.result(10).status_code for one in found} == {200}
-    assert ask("lender-two", then(seeing, 9)).result(10).status_code == 200
+    assert {one.result(60).status_code for one in found} == {200}
+    assert ask("lender-two", then(seeing, 9)).result(60).status_code == 200
 
 
 def test_what_cannot_be_had_waits_for_nothing(seeing: Seeing, folding: Folding, ask: Ask) -> None:
     held = [ask("keeper-kim", then(seeing, minutes)) for minutes in range(OF_ONE_MAX)]
     waits(seeing, OF_ONE_MAX)
     early, late = then(seeing, 9), then(seeing, 1).replace("?known_at", "&as_of")[len(BASE) :]
-    assert "nobody knew then" in assert_problem(ask("keeper-kim", early + late).result(10), 422)["detail"]
-    assert_problem(ask("keeper-kim", f"{BASE}?as_of=noon").result(10), 422)
-    assert_problem(ask("lender-two", early).result(10), 404)
+    assert "nobody knew then" in assert_problem(ask("keeper-kim", early + late).result(60), 422)["detail"]
+    assert_problem(ask("keeper-kim", f"{BASE}?as_of=noon").result(60), 422)
+    assert_problem(ask("lender-two", early).result(60), 404)
     folding.go_on.set()
-    assert {one.result(10).status_code for one in held} == {200}
+    assert {one.result(60).status_code for one in held} == {200}
 
 
 def asked_until(seeing: Seeing, user: str, path: str, leaves: asyncio.Event, statuses: list[int]) -> Any:
@@ -249,7 +249,7 @@ def test_what_was_found_is_told_to_who_asks_as_they_are_by_then(seeing: Seeing, 
     seeing.keeping.amend(users=[{**USERS["lender-one"].user, "keys": []}])
     seeing.keeping.amend(users=[{**USERS["borrower-one"].user, "party": OTHER_BANK}])
     folding.go_on.set()
-    revoked, moved, keeper = [one.result(10) for one in found]
+    revoked, moved, keeper = [one.result(60) for one in found]
     assert "nobody is known by this key" in assert_problem(revoked, 401)["detail"]
     assert "has changed" in assert_problem(moved, 403)["detail"]
     assert keeper.status_code == 200
@@ -264,7 +264,7 @@ def test_what_was_found_is_told_as_long_as_its_records_are_kept(seeing: Seeing, 
     seeing.tick(31 * 24 * 60)
     seeing.keeping.tick()
     folding.go_on.set()
-    assert [assert_problem(one.result(10), 404)["detail"] for one in found] == [f"there is no facility '{LINE}'"] * 2
+    assert [assert_problem(one.result(60), 404)["detail"] for one in found] == [f"there is no facility '{LINE}'"] * 2
 
 
 def test_a_service_that_ends_gives_them_up(seeing: Seeing, folding: Folding, ask: Ask) -> None:
@@ -272,7 +272,7 @@ def test_a_service_that_ends_gives_them_up(seeing: Seeing, folding: Folding, ask
     waits(seeing, 2)
     service_of(seeing).refolds.end()
     for one in (*found, ask("keeper-kim", then(seeing, 3))):
-        assert_problem(one.result(10), 503)
+        assert_problem(one.result(60), 503)
     service_of(seeing).refolds.close()
     assert (folding.under_way, len(service_of(seeing).refolds)) == (0, 0)
 

@@ -185,7 +185,7 @@ def test_who_takes_no_answer_gives_the_place_back(
 def test_who_takes_a_large_answer_slowly_is_told_all_of_it(
     app: App, ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spoken, "TAKEN_S", 1.2)
+    monkeypatch.setattr(spoken, "TAKEN_S", 3.0)
     with over_tls(app, ends) as connect:
         made = ends.hands(connect.sparing(2**15))
         made.sendall(get("/large", "Connection: close"))

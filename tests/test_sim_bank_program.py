@@ -124,11 +124,11 @@ class Running:
 
     def post(self, path: str, document: dict[str, Any]) -> httpx2.Response:
         """Post JSON."""
-        return httpx2.post(f"{self.url}{path}", json=document)
+        return httpx2.post(f"{self.url}{path}", json=document, timeout=60)
 
     def ledger(self) -> dict[str, Any]:
         """What it shows."""
-        found: dict[str, Any] = httpx2.get(f"{self.url}/ledger").json()
+        found: dict[str, Any] = httpx2.get(f"{self.url}/ledger", timeout=60).json()
         return found
 
     def end(self, number: signal.Signals) -> int:

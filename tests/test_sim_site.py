@@ -77,7 +77,7 @@ class Site:
         """What the gateway's page shows."""
         with contextlib.suppress(OSError):
             url = f"http://127.0.0.1:{self.page_port}/status.json"
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return {(one["zone"], one["channel"]): one["value"] for one in json.load(answer)["sensors"]}
         return {}
 

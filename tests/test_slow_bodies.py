@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def served(cloud: ApiCloud, body_s: float) -> Served:
 def begun(one: Served, path: str, length: int, said: bytes) -> socket.socket:
     """A connection whose request has a body of which this was said, and no more."""
     host, _, port = one.url.removeprefix("http://").partition(":")
-    made = socket.create_connection((host, int(port)), timeout=5)
+    made = socket.create_connection((host, int(port)), timeout=60)
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/jose\r\nContent-Length: {length}\r\n\r\n"
     made.sendall(head.encode() + said)
     return made
@@ -55,9 +56,9 @@ def test_a_body_that_never_ends_is_answered_in_time_and_cut_off(cloud: ApiCloud)
         at_s = time.monotonic()
         connections = [begun(one, path, 9_000, b"a" * 8_000) for path in (ACTS, "/warehouses/counts")]
         dripping = begun(one, ACTS, 9_000, b"a")
-        for _ in range(8):  # a little at a time does not begin its time anew
-            time.sleep(0.1)
-            dripping.sendall(b"a") if time.monotonic() - at_s < 0.3 else None
+        while not select.select([dripping], [], [], 0.05)[0]:
+            assert time.monotonic() - at_s < 60, "a little at a time begins its time anew"
+            dripping.sendall(b"a")
         answers = []
         for made in (*connections, dripping):
             with contextlib.suppress(TimeoutError):
@@ -66,14 +67,13 @@ def test_a_body_that_never_ends_is_answered_in_time_and_cut_off(cloud: ApiCloud)
         for answer in answers:
             assert answer.startswith(b"HTTP/1.1 408 "), answer
             assert b"not whole within 0.4 s" in answer
-        assert time.monotonic() - at_s < 3
 
 
 def test_more_bodies_at_once_than_there_is_room_for_are_refused_and_room_comes_back(
     cloud: ApiCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded, "HELD_OPEN_MAX", 20_000)
-    with served(cloud, 1.0) as one:
+    with served(cloud, 3.0) as one:
         held = [begun(one, ACTS, 9_500, b"a" * 9_000) for _ in range(2)]
         time.sleep(0.3)
         answer = whole(begun(one, ACTS, 9_500, b"a" * 9_000))

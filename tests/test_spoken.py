@@ -408,7 +408,7 @@ def test_what_is_less_than_the_servers_own_bound_is_taken_in_time_too(monkeypatc
 
 
 def test_who_takes_a_large_answer_slowly_is_told_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spoken, "TAKEN_S", 1.2)
+    monkeypatch.setattr(spoken, "TAKEN_S", 3.0)
     with served(App()) as connect:
         made = connect.sparing(2**15)
         made.sendall(get("/large"))
@@ -479,7 +479,8 @@ def test_who_reads_a_body_that_is_none_is_told_at_once(monkeypatch: pytest.Monke
         made.close()
 
 
-def test_who_goes_on_to_say_more_is_not_cut_off_before_they_have_read_why() -> None:
+def test_who_goes_on_to_say_more_is_not_cut_off_before_they_have_read_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoken, "LINGER_S", 60.0)
     with served(App()) as connect:
         made = connect()
         made.sendall(BEGUN + b"A: " + LONG)
