@@ -4,16 +4,20 @@ import asyncio
 import dataclasses
 import importlib.metadata
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edge_support import new_spool, until
 
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.agent import load, with_overlay
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sampling import Sampler
+from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import SensorSettings, WatchesSpool, sensors_of
 from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.station import run_station
@@ -60,6 +64,14 @@ def exits(*_: object) -> Any:
     sys.exit("bye")
 
 
+class Stop(BaseException):
+    """What a package may have that no `except Exception` takes."""
+
+
+def stops(*_: object) -> Any:
+    raise Stop("boom")
+
+
 class Nameless:
     samples = Guest.samples
 
@@ -102,6 +114,14 @@ class Fallen(SensorSettings):
         return Guest()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stopped(Fallen):
+    """Cannot be read either."""
+
+    def __post_init__(self) -> None:
+        stops()
+
+
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Path]:
     """Installs a package whose entry point `guest` loads what is given (or calls it, where it is a plain function), and
@@ -126,15 +146,21 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Pa
 
 NEVER_READ = {
     "is left at import": (exits, "[guest] is a sensor of their_tank:Settings, which cannot be loaded: SystemExit: bye"),
+    "falls at import by something else": (stops, "which cannot be loaded: Stop: boom"),
     "falls at import": (raises, "which cannot be loaded: RuntimeError: boom"),
     "is no dataclass": (Plain, "[guest] is their_tank:Settings, which is no dataclass; mend the package"),
     "is unfinished": (Unfinished, "[guest] is their_tank:Settings, which lacks something of SensorSettings"),
+    "cannot be read by something else": (Stopped, "[guest] cannot be read by its own package: Stop: boom; mend it"),
     "cannot be read": (Fallen, "[guest] cannot be read by its own package: KeyError: 'litres'; mend it"),
     "cannot say its channels": (
         settings_of(channels=raises),
         "[guest] their_tank:Settings cannot say its channels (RuntimeError: boom); mend the package",
     ),
     "leaves when asked for its channels": (settings_of(channels=exits), "cannot say its channels (SystemExit: bye)"),
+    "falls by something else when asked for them": (
+        settings_of(channels=stops),
+        "cannot say its channels (Stop: boom)",
+    ),
     "has channels that are none": (
         settings_of(channels=lambda _settings: {"leak"}),
         "[guest] their_tank:Settings names 'leak' as a channel, which is none; mend the package",
@@ -148,6 +174,7 @@ NEVER_READ = {
 NEVER_MADE = {
     "falls when it is made": (settings_of(raises), "RuntimeError: boom"),
     "leaves when it is made": (settings_of(exits), "SystemExit: bye"),
+    "falls by something else when it is made": (settings_of(stops), "Stop: boom"),
     "has no name": (settings_of(lambda _settings, _clock: Nameless()), "'Nameless' object has no attribute 'name'"),
     "is called a number": (settings_of(lambda _settings, _clock: NumberedOne()), "its name is 5, which is no text"),
     "measures nothing": (settings_of(lambda _settings, _clock: WithoutSamples()), "it has no samples()"),
@@ -222,15 +249,101 @@ async def test_one_that_could_not_be_made_is_made_when_it_is_to_measure(guest: C
     assert one.name == "tank"
 
 
-class Leaving(Guest):
-    """One that leaves while it measures."""
+async def waits_for_what_is_cancelled() -> None:
+    inner = asyncio.ensure_future(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    inner.cancel()  # as a library does that has lost its connection
+    await inner
+
+
+async def leaves_while_it_measures() -> None:
+    exits()
+
+
+async def stops_while_it_measures() -> None:
+    stops()
+
+
+class Falling(Guest):
+    """One that measures once, and then does something that no sensor may."""
+
+    def __init__(self, fall: Callable[[], Awaitable[None]]) -> None:
+        self._fall = fall
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         yield Sample(NOW_MS, Clock.NTP, (Cell(Channel.LEAK, 1),))
-        sys.exit("bye")
+        await self._fall()
 
 
-async def test_one_that_leaves_while_it_measures_is_one_that_raises(guest: Callable[[Any], Path]) -> None:
-    _, one = sensors_of(load(guest(settings_of(lambda _settings, _clock: Leaving()))), AgentClock())
-    with pytest.raises(RuntimeError, match="SystemExit: bye"):
-        [sample async for sample in one.samples()]
+@pytest.mark.parametrize(
+    ("fall", "reason"),
+    [
+        (waits_for_what_is_cancelled, "CancelledError: something that it waited for was cancelled"),
+        (leaves_while_it_measures, "GuestError: SystemExit: bye"),
+        (stops_while_it_measures, "GuestError: Stop: boom"),
+    ],
+)
+async def test_one_that_falls_while_it_measures_is_begun_again(
+    guest: Callable[[Any], Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    fall: Callable[[], Awaitable[None]],
+    reason: str,
+) -> None:
+    _, one = sensors_of(load(guest(settings_of(lambda _settings, _clock: Falling(fall)))), AgentClock())
+    with new_spool(tmp_path / "spool") as spool:
+        recorder = Recorder(spool, lambda: None, begin_again_s=0.01)
+        running, measuring = (asyncio.create_task(work) for work in (recorder.run(), recorder.record(one)))
+        await until(lambda: spool.head_sequence == 3 or measuring.done(), "it to measure again")
+        assert not measuring.done()
+        measuring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await measuring
+        await recorder.finish()
+        await running
+    assert [one.getMessage() for one in caplog.records] == [f"sensor tank lost reason={reason!r}"]
+
+
+FOREIGN = {
+    "another's": (
+        Sample(NOW_MS, Clock.NTP, (Cell(Channel.TEMPERATURE_MC, 99_000),)),
+        "it gives temperature_mc, and its package does not declare all of that",
+    ),
+    "another's beside its own": (
+        Sample(NOW_MS, Clock.NTP, (Cell(Channel.TEMPERATURE_MC, 99_000), Cell(Channel.LEAK, 1))),
+        "it gives temperature_mc, leak, and its package does not declare all of that",
+    ),
+    "the agent's own word": (
+        Sample(NOW_MS, Clock.NTP, (Cell(Channel.THINNED_READINGS, 5_000),)),
+        "it gives thinned_readings, and its package does not declare all of that",
+    ),
+    "no sample": (None, "no payload can hold None"),
+}
+
+
+@pytest.mark.parametrize(("bad", "reason"), FOREIGN.values(), ids=FOREIGN)
+async def test_what_it_has_not_declared_is_refused_and_counted(
+    guest: Callable[[Any], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: Any, reason: str
+) -> None:
+    class Odd(Guest):
+        async def samples(self) -> AsyncGenerator[Sample, None]:
+            plain: Any = (NOW_MS + 60_000, 1, [(int(Channel.LEAK), 1, 0)], 0)
+            for one in (Sample(NOW_MS, Clock.NTP, (Cell(Channel.LEAK, 0),)), bad, bad, plain):
+                yield one
+            await asyncio.Event().wait()
+
+    caplog.set_level("INFO")
+    _, one = sensors_of(load(guest(settings_of(lambda _settings, _clock: Odd()))), AgentClock())
+    with new_spool(tmp_path / "spool") as spool:
+        caplog.clear()
+        recorder = Recorder(spool, lambda: None, sampler=Sampler(SamplingSettings()))
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(recorder.run())
+            measuring = group.create_task(recorder.record(one))
+            await until(lambda: spool.head_sequence >= 3, "both that it may give, and that two were refused")
+            measuring.cancel()
+            await recorder.finish()
+            await running
+        assert spool.refused_total == 2
+    name = "sense of sensor tank"
+    assert [one.getMessage() for one in caplog.records][:2] == [f"{name} lost reason={reason!r}", f"{name} back"]

@@ -2,19 +2,36 @@
 
 Whoever installs a package cannot know what is in it, and the agent starts again by itself: one sensor that ended it
 would be a device that never measures anything. So it is made here, where what it raises is a fault with a place
-(`--check` says it), and where it could not be made it is made again whenever it is to measure.
+(`--check` says it), and where it could not be made it is made again whenever it is to measure. What it measures is
+held against what its package has declared.
+
+One thing cannot be kept from the agent: it runs in the agent's event loop, and where it does not give that back, all
+stands still. Who that was is said (standstill.py).
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.sample import OWN_WORDS, Sample
-from pledgewatch_wire.reading import Channel
+from pledgewatch_edge.sample import OWN_WORDS, Sample, Undeclared, is_sound
+from pledgewatch_wire.reading import Cell, Channel
 
-CANNOT: Final = (Exception, SystemExit)
-"""What another package may raise that is its own affair. Ctrl-C and a cancellation are the agent's."""
+
+class GuestError(Exception):
+    """What another package has raised, in words."""
+
+
+@contextlib.contextmanager
+def theirs() -> Iterator[None]:
+    """Whatever another package raises within is a GuestError. Ctrl-C is the agent's."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise GuestError(told(error)) from error
 
 
 def told(error: BaseException) -> str:
@@ -25,9 +42,10 @@ def told(error: BaseException) -> str:
 def channels_of(section: str, package: str, settings: Any) -> frozenset[Channel]:
     """The channels that a sensor of another package may give. Raises ValueError where it does not say so."""
     try:
-        found = frozenset(settings.channels)
-    except CANNOT as error:
-        raise ValueError(f"[{section}] {package} cannot say its channels ({told(error)}); mend the package") from error
+        with theirs():
+            found = frozenset(settings.channels)
+    except GuestError as error:
+        raise ValueError(f"[{section}] {package} cannot say its channels ({error}); mend the package") from error
     if wrong := [one for one in found if not isinstance(one, Channel)]:
         raise ValueError(f"[{section}] {package} names {wrong[0]!r} as a channel, which is none; mend the package")
     if own := sorted(found & OWN_WORDS):
@@ -40,14 +58,17 @@ class Guest:
 
     def __init__(self, section: str, package: str, settings: Any, clock: AgentClock) -> None:
         self._settings, self._clock = settings, clock
+        self._section, self._package = section, package
         self._made: Any = None
+        self._channels: frozenset[Channel] = frozenset()
         self.name = section
         self.spooled: Callable[[], int] | None = None  # handed on to one that wants it
         self.fault: str | None = None
         try:
-            self._make()
-        except CANNOT as error:
-            self.fault = f"[{section}] is a sensor of {package}, which cannot be made: {told(error)}; mend the package"
+            with theirs():
+                self._make()
+        except GuestError as error:
+            self.fault = f"[{section}] is a sensor of {package}, which cannot be made: {error}; mend the package"
 
     def _make(self) -> Any:
         made = self._settings.sensor(self._clock)
@@ -56,17 +77,30 @@ class Guest:
             raise TypeError(f"its name is {name!r}, which is no text")
         if not callable(getattr(made, "samples", None)):
             raise TypeError("it has no samples()")
+        self._channels = channels_of(self._section, self._package, self._settings)
         self.name, self._made = name, made
         return made
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
-        """See Sensor. What it raises is an Exception, whatever it was."""
+        """See Sensor. What it raises is an Exception, whatever it was, or a cancellation, whosever it is."""
         try:
             made = self._made or self._make()
             if hasattr(made, "spooled"):
                 made.spooled = self.spooled
             async with contextlib.aclosing(made.samples()) as samples:
                 async for sample in samples:
-                    yield sample
-        except SystemExit as error:
-            raise RuntimeError(told(error)) from error
+                    yield self._held(sample)
+        except (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise GuestError(told(error)) from error
+
+    def _held(self, sample: Any) -> Sample:
+        """A sample as one of the agent's own, or Undeclared. One that is not sound as it came."""
+        if not is_sound(sample):
+            unsound: Sample = sample
+            return unsound
+        measured_at_ms, clock, cells, is_urgent = sample
+        own = tuple(Cell(Channel(channel), value, quality) for channel, value, quality in cells)
+        is_declared = self._channels.issuperset(cell.channel for cell in own)
+        return (Sample if is_declared else Undeclared)(measured_at_ms, clock, own, bool(is_urgent))

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from pledgewatch_edge.beyond import Beyond
 from pledgewatch_edge.logs import World
-from pledgewatch_edge.sample import Sample, is_sound
+from pledgewatch_edge.sample import Sample, Undeclared, is_sound
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.spool.answers import Appended
@@ -130,12 +130,16 @@ class Recorder:
                             life.back()
                             wait_s = self._begin_again_s
                         if not is_sound(sample):
-                            sense.lost(f"no payload can hold {sample!r}")
+                            sense.lost(_why_refused(sample))
                             self._spool.refuse(1)
                             continue
                         sense.back()
                         yield sample
                 ended = "it has ended"
+            except asyncio.CancelledError as error:
+                if _is_being_cancelled():
+                    raise
+                ended = f"{type(error).__name__}: something that it waited for was cancelled"
             except Exception as error:  # noqa: BLE001 - what another package does when it measures is its own affair
                 ended = f"{type(error).__name__}: {error}"
             life.lost(ended)
@@ -352,6 +356,20 @@ class Recorder:
         sample = newest.sample if isinstance(newest, Marked) else newest
         told = sample._replace(cells=(Cell(Channel.THINNED_READINGS, self._spool.thinned_total),), is_urgent=True)
         self._keep(Marked(told, newest.marked_at) if isinstance(newest, Marked) else told)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether a cancellation is meant for the task that runs, and not something of a sensor's own that has come up in
+    it: a group takes a task that ends by either for one that was told to."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _why_refused(sample: Sample) -> str:
+    if isinstance(sample, Undeclared):
+        names = ", ".join(Channel(cell.channel).name.lower() for cell in sample.cells)
+        return f"it gives {names}, and its package does not declare all of that"
+    return f"no payload can hold {sample!r}"
 
 
 def _parted(pairs: Iterable[tuple[_One, int]]) -> tuple[list[_One], list[int]]:

@@ -45,9 +45,18 @@ class Sample(NamedTuple):
     is_urgent: bool = False
 
 
+class Undeclared(Sample):
+    """A sample of another package's sensor, with a channel that this has not declared: another's to give, perhaps."""
+
+    __slots__ = ()
+
+
 def is_sound(sample: Sample) -> bool:
     """Whether a sample is what a payload can hold (pledgewatch_wire.codec): what is not could be written, and then not
-    read any more, with all that stands in its frame. A sensor of another package may hand on anything."""
+    read any more, with all that stands in its frame. A sensor of another package may hand on anything; one that is
+    Undeclared is not sound either."""
+    if isinstance(sample, Undeclared):
+        return False
     try:
         moment, clock, cells, _ = sample
         return _is_whole(moment, MIN_TIME_MS, MAX_TIME_MS) and _is_whole(clock, 0, LAST_CLOCK) and _are_sound(cells)

@@ -24,7 +24,7 @@ from pledgewatch_edge.identity import StateError, load_or_create_key, public_key
 from pledgewatch_edge.install.live import quick
 from pledgewatch_edge.install.values import is_measured, sample_words
 from pledgewatch_edge.logs import leaves
-from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.sensors import Sensor, WatchesSpool, sections, sensors_of
 from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool.file import status
@@ -87,7 +87,8 @@ class _Watched:
         self.was_asked = True
         async with contextlib.aclosing(self.sensor.samples()) as samples:
             async for sample in samples:
-                self.latest = sample
+                if is_sound(sample):  # what is not is refused
+                    self.latest = sample
                 yield sample
 
 

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any, Final, Protocol, runtime_checkable
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.guest import CANNOT, Guest, channels_of, told
+from pledgewatch_edge.guest import Guest, GuestError, channels_of, theirs
 from pledgewatch_edge.sample import Sample
 from pledgewatch_wire.reading import TEMPERATURE_CHANNELS, Channel
 
@@ -106,12 +106,11 @@ def with_sections_of_others(settings: type, named: typing.Iterable[str]) -> type
         if one.name in own or one.name not in named:
             continue
         try:
-            found = one.load()
-            is_settings = isinstance(found, type) and issubclass(found, SensorSettings)
-        except CANNOT as error:
-            raise ValueError(
-                f"[{one.name}] is a sensor of {one.value}, which cannot be loaded: {told(error)}"
-            ) from error
+            with theirs():
+                found = one.load()
+                is_settings = isinstance(found, type) and issubclass(found, SensorSettings)
+        except GuestError as error:
+            raise ValueError(f"[{one.name}] is a sensor of {one.value}, which cannot be loaded: {error}") from error
         if not is_settings:
             raise ValueError(f"[{one.name}] is {one.value}, which is no SensorSettings; mend the package")
         if not dataclasses.is_dataclass(found) or inspect.isabstract(found):
