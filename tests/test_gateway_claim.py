@@ -14,6 +14,7 @@ import pytest
 from edge_support import new_spool
 from enrolling import OPERATOR, Enrolling, enrolling
 
+from pledgewatch_cloud.identity import claim_code
 from pledgewatch_edge.connection import Connector
 from pledgewatch_edge.tls import shown_to_broker
 from pledgewatch_edge.tls_identity import TlsIdentity
@@ -109,6 +110,31 @@ def test_each_zone_has_keys_and_certificate_of_its_own(
         assert station.broker.certificate_file == folder / "tls.crt"
         assert (station.device.cloud_url, station.device.name) == (site.cloud.url, zone.device)
     assert main(["run", "--config", str(site.file), "--check"]) == 0
+
+
+def test_what_the_cloud_has_printed_may_be_given_as_it_is_however_many_lines_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cold, racks = site.invite("cold"), site.invite("racks")
+    square = claim_code.as_square(cold).splitlines()
+    assert len(square) > 30
+    assert site.claim(monkeypatch, *(6 * [*square, "", cold, "", ""]), *square, racks) == 0
+    assert all(zone.cloud_url for zone in load(site.file).zones)
+    assert len(site.cloud.asked) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_claims_beyond_what_a_gateway_can_be_are_not_dropped_without_a_word(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cold, racks = site.invite("cold"), site.invite("racks")
+    assert site.claim(monkeypatch, *(200 * [cold, ""])) == 0
+    capsys.readouterr()
+    assert site.claim(monkeypatch, *(200 * [cold]), racks) == 1
+    said = capsys.readouterr()
+    assert said.err == "only the first 200 claims were looked at; give the others by themselves\n"
+    assert "zone 'Racks' (racks) has not been claimed" in said.out
+    assert len(site.cloud.asked) == 1
 
 
 class Terminal(io.StringIO):

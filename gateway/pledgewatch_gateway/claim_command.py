@@ -1,6 +1,8 @@
 """`pledgewatch-gateway claim`: reads claims, one a line, has each carried out, and tells what is still to do.
 
-A claim that fails keeps no other from being carried out; the same lines given again do what was left.
+A claim that fails keeps no other from being carried out; the same lines given again do what was left. What the cloud
+prints may be given as it is: an empty line, or one of the square code above a claim, is passed over. More claims than a
+gateway can have zones for are not all looked at, and that is said.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -18,6 +20,7 @@ from pledgewatch_gateway.config import ZONES_MAX, check_site_files, load
 from pledgewatch_wire.claims import ClaimError, read_claim
 from pledgewatch_wire.settings import SettingsError
 
+_CLAIMS_MAX: Final = 2 * ZONES_MAX
 _LINE_MAX: Final = 8_192
 
 
@@ -31,6 +34,10 @@ def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: 
     count = failed = 0
     claimed = set[str]()
     for text in _claims(typed, errors):
+        if count == _CLAIMS_MAX:
+            failed += 1
+            errors.write(f"only the first {_CLAIMS_MAX} claims were looked at; give the others by themselves\n")
+            break
         count += 1
         try:
             carry_out(text, GatewayFile(config), ca_file=ca_file, say=say)
@@ -45,16 +52,16 @@ def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: 
 
 
 def _claims(typed: TextIO, errors: TextIO) -> Iterator[str]:
-    """The lines that are typed or piped in, up to an empty one that is typed."""
+    """The lines with a letter or a digit that are typed or piped in, up to an empty one that is typed."""
     is_asked = typed.isatty()
-    for _ in range(2 * ZONES_MAX):
+    while True:
         if is_asked:
             errors.write("claim (an empty line ends): ")
             errors.flush()
         line = typed.readline(_LINE_MAX)
         if not line or (is_asked and not line.strip()):
             return
-        if line.strip():
+        if any(character.isalnum() for character in line):
             yield line
 
 
