@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from gpiod.line import Bias, Direction, Edge, Value
 from modbus_slave import Slave
-from sensor_worlds import NOW_MS, ContactsWorld, ModbusRtuWorld, begun, clock
+from sensor_worlds import NOW_MS, ContactsWorld, ModbusRtuWorld, clock
 
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import FixKind, FixQuality
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.sensor_contract import begun
 from pledgewatch_edge.sensors import channel_named
 from pledgewatch_edge.sensors.adxl345 import Adxl345Sensor, Adxl345Settings, shock_mg
 from pledgewatch_edge.sensors.contacts import ContactsSettings, GpiodLines, LineSettings

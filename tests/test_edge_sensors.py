@@ -1,92 +1,32 @@
-"""What every sensor keeps, whatever it measures: the contract of pledgewatch_edge.sensors.Sensor."""
+"""The agent's own sensors keep what every sensor does (pledgewatch_edge.sensor_contract), and are sections of its
+configuration."""
 
 import asyncio
 import dataclasses
 import importlib.metadata
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sensor_worlds import NOW_MS, WORLDS, GpsdWorld, GpsWorld, ReceiverWorld, Says, World, begun, clock
+from sensor_worlds import WORLDS, GpsdWorld, GpsWorld, ReceiverWorld, Says, World, clock
 
 from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.sample import Sample
-from pledgewatch_edge.sensors import Sensor, SensorSettings, sections
+from pledgewatch_edge.sensor_contract import begun, check_sample, check_sensor, has_value, is_whole, listening
+from pledgewatch_edge.sensors import SensorSettings, sections
 from pledgewatch_edge.sensors.gpsd import GpsdSettings
-from pledgewatch_wire.reading import NO_VALUE_FROM, Channel, Clock, Quality
+from pledgewatch_wire.reading import Channel, Quality
 from pledgewatch_wire.settings import SettingsError
 
 MakeWorld = Callable[[Path, pytest.MonkeyPatch], World]
 RECEIVERS = (GpsWorld, GpsdWorld)
 SILENT_S = 0.5
-every_sensor = pytest.mark.parametrize("make", WORLDS)
 
 
-def assert_in_order(sample: Sample, channels: frozenset[Channel]) -> None:
-    """A sample as the protocol has it: some cells, ascending, of the sensor's own channels; none without a value has
-    one."""
-    named = [cell.channel for cell in sample.cells]
-    assert named
-    assert named == sorted(set(named))
-    assert set(named) <= channels
-    assert all(cell.value == 0 for cell in sample.cells if cell.quality >= NO_VALUE_FROM)
-
-
-def has_value(sample: Sample) -> bool:
-    """Whether anything was measured."""
-    return any(cell.quality < NO_VALUE_FROM for cell in sample.cells)
-
-
-def is_whole(sample: Sample) -> bool:
-    """Whether all of it was measured."""
-    return all(cell.quality < NO_VALUE_FROM for cell in sample.cells)
-
-
-@every_sensor
-async def test_it_gives_samples_and_opens_again_after_it_was_closed(
-    make: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with asyncio.timeout(60), begun(make(tmp_path, monkeypatch)) as world:
-        sensor = world.sensor(clock())
-        assert sensor.name
-        for _ in range(2):
-            async with aclosing(sensor.samples()) as samples:
-                found = [await anext(samples) for _ in range(3)]
-            for sample in found:
-                assert_in_order(sample, world.settings.channels)
-            assert has_value(found[-1])
-            assert found[-1].clock in {Clock.GPS, Clock.NTP}
-            assert abs(found[-1].measured_at_ms - NOW_MS) < 3_600_000
-            assert world.open_now() == 0, "closed is closed"
-
-
-@every_sensor
-async def test_what_goes_away_is_said_once_and_measured_again_when_it_is_back(
-    make: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    async with asyncio.timeout(60), begun(make(tmp_path, monkeypatch)) as world:
-        sensor = world.sensor(clock())
-        async with listening(sensor) as heard:
-            await heard.get()
-            world.unplug()
-            while not any("lost" in one.getMessage() for one in caplog.records):
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.5)  # and it is not said again
-            while not heard.empty():
-                assert_in_order(heard.get_nowait(), world.settings.channels)
-            await world.plug()
-            while not is_whole(await heard.get()):
-                pass
-    said = [record for record in caplog.records if record.name.startswith("pledgewatch_edge.sensors")]
-    lost = [one for one in said if "lost" in one.getMessage()]
-    back = [one for one in said if one.getMessage().endswith("back")]
-    assert len(lost) == len(back) <= 1
-    assert lost, "whatever a person must see to is said"
+@pytest.mark.parametrize("make", WORLDS)
+async def test_it_keeps_what_all_sensors_keep(make: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await check_sensor(make(tmp_path, monkeypatch), clock())
 
 
 @pytest.mark.parametrize("says", [Says.NO_FIX, Says.SATELLITES])
@@ -108,7 +48,7 @@ async def test_a_receiver_that_has_no_fix_is_there_and_says_so(
             world.settings = dataclasses.replace(world.settings, silent_after_s=SILENT_S)
         async with listening(world.sensor(clock())) as heard:
             for _ in range(3):
-                assert_in_order(sample := await heard.get(), world.settings.channels)
+                check_sample(sample := await heard.get(), world.settings.channels)
                 found = {cell.channel: (cell.value, cell.quality) for cell in sample.cells}
                 by_its_own_clock = Quality.NO_TIME if says is Says.SATELLITES else Quality.GOOD
                 of_satellites = {
@@ -132,22 +72,6 @@ async def test_a_receiver_that_has_no_fix_is_there_and_says_so(
             while Quality.SENSOR_GONE not in {one.quality for one in (await heard.get()).cells}:
                 pass
     assert sum("lost" in one.getMessage() for one in caplog.records) == 1, "that which was unplugged at the end"
-
-
-@asynccontextmanager
-async def listening(sensor: Sensor) -> AsyncIterator[asyncio.Queue[Sample]]:
-    """What a sensor gives, as it comes."""
-    heard: asyncio.Queue[Sample] = asyncio.Queue()
-
-    async def listen() -> None:
-        async with aclosing(sensor.samples()) as samples:
-            async for sample in samples:
-                heard.put_nowait(sample)
-
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(listen())
-        yield heard
-        task.cancel()
 
 
 def test_every_sensor_of_the_agent_has_a_world() -> None:
@@ -214,7 +138,7 @@ class TankSettings(SensorSettings):
     ("value", "words"),
     [
         (f"{__name__}:TankSettings", ""),
-        (f"{__name__}:NOW_MS", "which is no SensorSettings; mend the package"),
+        (f"{__name__}:WORLDS", "which is no SensorSettings; mend the package"),
         (f"{__name__}:nothing", "which cannot be loaded"),
     ],
 )

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import os
 import tty
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ import pytest
 from modbus_slave import Slave
 
 from pledgewatch_edge.clock import AgentClock
-from pledgewatch_edge.sensors import Sensor, SensorSettings
+from pledgewatch_edge.sensor_contract import SensorWorld
+from pledgewatch_edge.sensors import Sensor
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
 from pledgewatch_edge.sensors.contacts import ContactsSensor, ContactsSettings, LineSettings
 from pledgewatch_edge.sensors.gps import GpsSettings
@@ -39,40 +38,10 @@ def clock() -> AgentClock:
     return AgentClock(system_ms=lambda: NOW_MS, is_synchronised=lambda: True)
 
 
-class World(ABC):
-    """What a sensor measures. Entered, it is there; `settings` describe the sensor in it."""
+class World(SensorWorld):
+    """The world of one of the agent's own sensors."""
 
     section: str
-    settings: SensorSettings
-
-    async def begin(self) -> None:
-        """Be there, and have settings."""
-        await self.plug()
-
-    @abstractmethod
-    async def plug(self) -> None:
-        """Come back."""
-
-    @abstractmethod
-    def unplug(self) -> None:
-        """Go away."""
-
-    def end(self) -> None:
-        """Leave nothing open."""
-        with contextlib.suppress(OSError):
-            self.unplug()
-
-    async def stir(self) -> None:
-        """Give the sensor something to measure, where it does not ask for it."""
-        await asyncio.sleep(0)
-
-    def sensor(self, clock: AgentClock) -> Sensor:
-        """The sensor."""
-        return self.settings.sensor(clock)
-
-    def open_now(self) -> int:
-        """How much of this world a sensor has open."""
-        return 0
 
 
 class _Pty:
@@ -339,23 +308,3 @@ WORLDS = (
     ContactsWorld,
     HostWorld,
 )
-
-
-@contextlib.asynccontextmanager
-async def begun(world: World) -> AsyncIterator[World]:
-    """A world that is there, and stirs until its end."""
-    await world.begin()
-
-    async def stirring() -> None:
-        while True:
-            await world.stir()
-            await asyncio.sleep(QUICK_S)
-
-    task = asyncio.create_task(stirring())
-    try:
-        yield world
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        world.end()
