@@ -3,7 +3,11 @@
 import asyncio
 import dataclasses
 import importlib.metadata
+import os
+import re
+import signal
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +15,12 @@ from typing import Any
 import pytest
 from edge_support import new_spool, until
 
+from pledgewatch_edge import standstill
 from pledgewatch_edge.__main__ import main
-from pledgewatch_edge.agent import load, with_overlay
+from pledgewatch_edge.agent import load, station_of, with_overlay
 from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.ended import ended_of
+from pledgewatch_edge.process import run
 from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler
@@ -347,3 +354,53 @@ async def test_what_it_has_not_declared_is_refused_and_counted(
         assert spool.refused_total == 2
     name = "sense of sensor tank"
     assert [one.getMessage() for one in caplog.records][:2] == [f"{name} lost reason={reason!r}", f"{name} back"]
+
+
+class Blocking(Guest):
+    """One that keeps the event loop until a file is there."""
+
+    def __init__(self, until_there: Path) -> None:
+        self._file = until_there
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        yield Sample(NOW_MS, Clock.NTP, (Cell(Channel.LEAK, 1),))
+        await asyncio.sleep(0.2)
+        self.keeps_the_loop()
+        while self._file.exists():
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    def keeps_the_loop(self) -> None:
+        ends_s = time.monotonic() + 60
+        while not self._file.exists() and time.monotonic() < ends_s:
+            time.sleep(0.05)
+
+
+def test_one_that_keeps_the_event_loop_is_named_in_the_log_and_by_status(
+    guest: Callable[[Any], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.05)
+    blocking = Blocking(tmp_path / "state" / "ended")
+    file = guest(settings_of(lambda _settings, _clock: blocking))
+    station = station_of(load(file), file)
+    said_by_status: list[list[str]] = []
+    keeps = blocking.keeps_the_loop
+
+    def keeps_the_loop() -> None:
+        keeps()
+        said_by_status.append(ended_of(station))
+
+    monkeypatch.setattr(blocking, "keeps_the_loop", keeps_the_loop)
+    assert run([station])
+    [[said]] = said_by_status
+    assert said.startswith("it stands still, and measures no more: sensor tank does not give the event loop back, at ")
+    place = r"\S+/test_edge_guests\.py:\d+ keeps_the_loop <"
+    assert re.search(place, said)
+    logged = [one.getMessage() for one in caplog.records if one.name == standstill.__name__]
+    assert logged[1:] == ["turns again"]
+    assert re.match(rf"stands still by='sensor tank' at='.*{place}", logged[0])
+    assert ended_of(station) == []

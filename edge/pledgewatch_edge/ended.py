@@ -1,4 +1,5 @@
-"""Why a station has ended by itself while its program goes on: kept for whoever looks at it, until it runs again.
+"""Why a station has ended by itself while its program goes on, or stands still with all of it: kept for whoever looks
+at it, until it runs again.
 
 It is kept in memory, which no disk can refuse, for the program's own page; and in the file `ended` of the state folder,
 for `status`, which is another process. A folder that another holds is not written to: what runs there is not ours.
@@ -23,8 +24,15 @@ def has_ended(station: Station, why: str) -> None:
         replace_file(folder / _FILE, json.dumps({"device": station.device, "why": why}).encode("utf-8"))
 
 
+def stands_still(station: Station, why: str) -> None:
+    """Keep why a station that runs in this program stands still. May be called from any thread."""
+    kept = {"device": station.device, "why": why, "stands_still": True}
+    with contextlib.suppress(OSError):  # the log has it
+        replace_file(station.settings.device.state_folder / _FILE, json.dumps(kept).encode("utf-8"))
+
+
 def runs(station: Station) -> None:
-    """Forget it: the station has begun."""
+    """Forget it: the station has begun, or goes on."""
     if station.ended is not None:
         station.ended.clear()
     with contextlib.suppress(OSError):
@@ -32,14 +40,14 @@ def runs(station: Station) -> None:
 
 
 def ended_of(station: Station) -> list[str]:
-    """A sentence where a station has ended and has not begun anew since."""
-    why = station.ended or _kept(station)
-    return [f"it has ended, and measures no more: {one}" for one in why]
+    """A sentence where a station has ended and has not begun anew since, or stands still."""
+    return [f"it has ended, and measures no more: {one}" for one in station.ended or ()] or _kept(station)
 
 
 def _kept(station: Station) -> list[str]:
     try:
         kept = json.loads((station.settings.device.state_folder / _FILE).read_bytes())
-        return [str(kept["why"])] if kept["device"] == station.device else []
+        how = "it stands still" if kept.get("stands_still") else "it has ended"
+        return [f"{how}, and measures no more: {kept['why']}"] if kept["device"] == station.device else []
     except (OSError, ValueError, KeyError, TypeError):
         return []

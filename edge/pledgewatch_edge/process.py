@@ -7,7 +7,7 @@ are enough for every station, and none waits for another's.
 Stations stand alone: one that cannot go on says so in the log and for `status` (ended.py) and ends, and the others
 measure on. So does what a program runs beside them (a gateway's sources, its status page). The process ends when it is
 told to, or when no station is left. Where systemd has started it, it is told that the process has started once each
-station has opened its spool, or has ended (systemd.py).
+station has opened its spool, or has ended (systemd.py). Who keeps all of them from going on is said (standstill.py).
 """
 
 import asyncio
@@ -19,10 +19,11 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from pledgewatch_edge.ended import has_ended, runs
+from pledgewatch_edge.ended import has_ended, runs, stands_still
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.logs import about_device, leaves
 from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.standstill import watched
 from pledgewatch_edge.station import Station, keep_running
 from pledgewatch_edge.systemd import Notifier, keep_told
 from pledgewatch_edge.uplink import Uplink
@@ -50,12 +51,13 @@ async def _run_all(stations: Sequence[Station], beside: Sequence[Beside] = ()) -
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     threads = THREADS_EACH * (len(stations) + len(beside))
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="station"))
-    with _stop_signals(loop, stop):
+    running: list[Station] = []
+    with _stop_signals(loop, stop), _watched(loop, running):
         async with asyncio.TaskGroup() as group:
             helping = [group.create_task(_help(one), name=one.name) for one in beside]
             begun = [asyncio.Event() for _ in stations]
             lives = [
-                group.create_task(_live(one, stop, event), name=f"station {one.device}")
+                group.create_task(_live(one, stop, event, running), name=f"station {one.device}")
                 for one, event in zip(stations, begun, strict=True)
             ]
             started = functools.partial(_all_set, begun)
@@ -64,6 +66,22 @@ async def _run_all(stations: Sequence[Station], beside: Sequence[Beside] = ()) -
             for task in (*helping, telling):
                 task.cancel()
     return all(life.result() for life in lives)
+
+
+@contextlib.contextmanager
+def _watched(loop: asyncio.AbstractEventLoop, running: Sequence[Station]) -> Iterator[None]:
+    """Have those that run known to stand still, where they do."""
+
+    def told(why: str) -> None:
+        for one in running:
+            stands_still(one, why)
+
+    def back() -> None:
+        for one in running:
+            runs(one)
+
+    with watched(loop, told, back):
+        yield
 
 
 async def _help(one: Beside) -> None:
@@ -80,13 +98,15 @@ async def _all_set(events: Sequence[asyncio.Event]) -> None:
         await one.wait()
 
 
-async def _live(station: Station, stop: asyncio.Event, begun: asyncio.Event) -> bool:
-    """The whole life of a station; `begun` is set once its spool is open, or it has ended. Whether it was told to
-    end."""
+async def _live(station: Station, stop: asyncio.Event, begun: asyncio.Event, running: list[Station]) -> bool:
+    """The whole life of a station; `begun` is set once its spool is open, or it has ended, and it is among `running`
+    from the one to the other. Whether it was told to end."""
 
     def opened(_: Uplink) -> None:
         begun.set()
         runs(station)
+        if station not in running:
+            running.append(station)
 
     with about_device(station.device):
         try:
@@ -102,6 +122,8 @@ async def _live(station: Station, stop: asyncio.Event, begun: asyncio.Event) -> 
             return False
         finally:
             begun.set()
+            with contextlib.suppress(ValueError):
+                running.remove(station)
     return True
 
 
