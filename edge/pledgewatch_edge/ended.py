@@ -47,7 +47,7 @@ def ended_of(station: Station) -> list[str]:
 def _kept(station: Station) -> list[str]:
     try:
         kept = json.loads((station.settings.device.state_folder / _FILE).read_bytes())
-        how = "it stands still" if kept.get("stands_still") else "it has ended"
+        how = "it stands still" if "stands_still" in kept else "it has ended"
         return [f"{how}, and measures no more: {kept['why']}"] if kept["device"] == station.device else []
     except (OSError, ValueError, KeyError, TypeError):
         return []

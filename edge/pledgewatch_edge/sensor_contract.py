@@ -75,7 +75,7 @@ async def check_that_it_opens_again(world: SensorWorld, clock: AgentClock) -> No
     """That it gives samples, closes all that it has opened where it is closed, and gives samples again."""
     channels = channels_of("settings", type(world.settings).__module__, world.settings)
     sensor = world.sensor(clock)
-    assert isinstance(sensor.name, str) and sensor.name, f"its name is {sensor.name!r}, which is no text"  # noqa: PT018
+    assert sensor.name, f"its name is {sensor.name!r}, which is no text"
     for _ in range(2):
         async with _within("three samples"), contextlib.aclosing(sensor.samples()) as samples:
             found = [await anext(samples, None) for _ in range(3)]
