@@ -410,7 +410,7 @@ async def test_it_shows_itself_by_a_command_and_refuses_without(tmp_path: Path) 
 async def test_a_command_that_shows_it_is_ended_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, begin = list[asyncio.subprocess.Process](), asyncio.create_subprocess_exec
 
-    async def noted(*command: str, **streams: int) -> asyncio.subprocess.Process:
+    async def noted(*command: str, **streams: typing.Any) -> asyncio.subprocess.Process:
         begun.append(await begin(*command, **streams))
         return begun[-1]
 

@@ -327,7 +327,9 @@ async def test_rules_and_page_go_on_without_the_uplink(broker: BrokerProcess, tm
             await client.publish("cold-1/sensor/air/state", b"-9.5")
             await until(lambda: ("cmnd/siren/POWER", b"ON") in heard, "the siren")
             await until(lambda: scale.coils == {4: True}, "the lamp")
-            status = await asyncio.to_thread(status_of, page)
+            async with asyncio.timeout(60):  # a reading is written after it has been acted on
+                while (status := await asyncio.to_thread(status_of, page))["zones"][0]["spooled"] < 4:
+                    await asyncio.sleep(0.05)
             assert status["rules"] == [{"name": "cold room is warm", "active": True}]
             assert {one["name"]: one["is_set"] for one in status["switches"]} == {"siren": True, "lamp": True}
             cold, _ = status["zones"]  # two readings of the air, one of the supply, one of the probe that is gone
