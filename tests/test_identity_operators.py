@@ -150,6 +150,28 @@ def test_an_invitation_that_waits_is_withdrawn_by_who_may_invite(seeing: Invitin
     assert not state.identities.identities, "who was never a device has no identity to be taken away"
 
 
+def test_who_has_invited_a_name_takes_nothing_from_whose_device_the_book_has_under_it(seeing: Inviting) -> None:
+    """A free name is anybody's to invite, for up to 30 days, and devices that are made by hand come by the book."""
+    night = Device("new-night", seed=97)
+    fitted = {"device": night.name, "operator": OTHER_OPERATOR, "asset": "night-box", "public_key": night.public_key}
+    invited = seeing.invite("operator-one", night.name, asset=BOX, valid_h=720)
+    seeing.tick()
+    seeing.keeping.amend(installations=[fitted])
+    revocation = f"/devices/{night.name}/revocation"
+    assert_problem(seeing.post("operator-one", revocation, why="mine was invited"), 403)
+    assert not seeing.writer.state.identities.barred
+    assert_problem(seeing.claim(invited), 409)
+    assert_problem(seeing.invite("operator-one", night.name, asset=BOX), 403)
+    own = seeing.invite("operator-two", night.name)
+    assert_problem(seeing.claim(invited), 404)
+    assert_problem(seeing.post("operator-one", revocation, why="mine was invited"), 403)
+    assert seeing.claim(own, seed=8).status_code == 201
+    assert seeing.post("operator-two", revocation, why="its owner may").json()["changed"]
+    seeing.invite("keeper-kim", night.name)
+    why = assert_problem(seeing.invite("operator-two", night.name), 409)["detail"]
+    assert "ask the book's keeper" in why, "the keeper's stands, as of any device"
+
+
 def test_an_operator_reads_no_invitation_of_another(seeing: Inviting) -> None:
     seeing.invite("operator-one", "fresh-1", asset=BOX)
     seeing.invite("keeper-kim", "fresh-2", operator=OPERATOR, asset=BOX)

@@ -121,8 +121,9 @@ async def revoke_device(
 ) -> dict[str, Any]:
     """Take a device's identity away: from now on nothing of it is taken, and its certificates count no more, until it
     has claimed another. A waiting invitation is withdrawn with it; of a device that is not in the book yet, that is
-    all. For keepers, and the device's operator, or the one that has invited it."""
-    held = writing.where(lambda view: _check_revokes(view, viewer, device))
+    all. For keepers, and the device's operator; of one that is not in the book yet, the operator that has invited it.
+    """
+    held = writing.where(lambda view: _check_revokes(service, view, viewer, device))
     asking = held.commit(drafts.revoke_device, device, by_of(viewer, by), why, service.delivery_clock.now_ms())
     outcome = await _answered(asking)
     return {"changed": outcome is not None, "entry": (outcome.state if outcome else service.writer.state).entry}
@@ -210,10 +211,13 @@ def _check_own(view: View, viewer: Viewer, device: str) -> None:
         raise Problem(HTTPStatus.FORBIDDEN, f"{device!r} is not a device of {viewer.party}")
 
 
-def _check_revokes(view: View, viewer: Viewer, device: str) -> None:
-    """Who may invite a device may withdraw that, too. Raises Problem."""
+def _check_revokes(service: Service, view: View, viewer: Viewer, device: str) -> None:
+    """Who has invited a device may withdraw that, too, where no book has it yet: one that was fitted since is whose the
+    book says, and to revoke it takes more away than an invitation. Raises Problem."""
     invitation = view.state.identities.invitations.get(device)
-    if viewer.role is not Role.OPERATOR or invitation is None or invitation.party != viewer.party:
+    is_invited = invitation is not None and invitation.party == viewer.party
+    is_fitted = device in service.writer.state.book.installations
+    if viewer.role is not Role.OPERATOR or is_fitted or not is_invited:
         _check_own(view, viewer, device)
 
 

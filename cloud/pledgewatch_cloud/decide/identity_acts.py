@@ -95,7 +95,8 @@ def completed(book: Book, asked: DeviceInvitation) -> DeviceInvitation:
 
 def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> IdentityBook:
     """Somebody was invited; an earlier invitation of the device counts no more, which an operator's ends only where it
-    is its own. Raises IdentityError; BookError where the book would not have the device so."""
+    is its own, or the book has the device as its own by now. Raises IdentityError; BookError where the book would not
+    have the device so."""
     _check_place(book, asked)
     party = _operator_of(book, asked.by)
     if party:
@@ -104,8 +105,9 @@ def invited(book: Book, identities: IdentityBook, asked: DeviceInvitation) -> Id
     if asked.device not in book.installations:
         amend(book, document_of(book, asked, _ANY_KEY, asked.at_ms))
     kept = {device: one for device, one in identities.invitations.items() if one.until_ms > asked.at_ms}
-    waiting = kept.pop(asked.device, None)
-    if waiting is not None and party not in ("", waiting.party):
+    waiting, known = kept.pop(asked.device, None), book.installations.get(asked.device)
+    # Where the book has the device, another's invitation opens nothing any more, so it holds nobody up.
+    if waiting is not None and party not in ("", waiting.party) and (known is None or not waiting.party):
         text = f"{asked.device} is invited already, not by {party}; use another name, or ask the book's keeper"
         raise IdentityError(Why.CHANGED, text)
     most = OPERATOR_INVITATIONS_MAX if party else INVITATIONS_MAX
