@@ -1,6 +1,6 @@
 """Zones of a gateway that claim identities: what the book has of them, and whom the broker's access list lets speak."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -180,3 +180,43 @@ def test_a_book_that_has_such_a_gateway_already_can_still_be_amended_and_replaye
     assert recover(cloud.cloud.store).book.installations["dock"].gateway == "hall"
     cloud.cloud.spine.commit(drafts.amend, {"installations": [DOCK]})
     assert heard(cloud) == {SITE: {"dock", "bee"}, "hall": {"hall"}}
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_the_book_gives_no_gateway_a_second_operator(cloud: ClaimCloud, *, by_file: bool) -> None:
+    """The broker has one user of a gateway's name, so the zones of both would fall silent."""
+    spine = cloud.cloud.spine
+    bee = {**DOCK, "device": "bee", "operator": "other-line", "public_key": Device(seed=33).public_key}
+
+    def amend(*installations: Mapping[str, object]) -> None:
+        document = {"installations": [*installations]}
+        if by_file:
+            spine.commit(drafts.amend_from_file, "book.json", str(document), document)
+        else:
+            spine.commit(drafts.amend, document)
+
+    cloud.claimed(Claimant("hall"), cloud.invite("hall", **ZONE | {"gateway": "site-9"}))
+    refused = f"gateway {SITE} would be of harbour-line and other-line, and is one operator's where devices claim"
+    with pytest.raises(BookError, match=refused):
+        amend(bee)
+    cloud.claimed(Claimant("dock", seed=8), cloud.invite("dock"))
+    with pytest.raises(BookError, match=refused):
+        amend(bee)
+    amend(bee | {"gateway": "site-3"})
+    with pytest.raises(BookError, match=refused):
+        amend(bee)
+    assert heard(cloud) == {"dock": {"dock"}, "hall": {"hall"}}
+    amend(bee, DOCK | {"retired": 1})
+    assert heard(cloud) == {SITE: {"bee"}, "hall": {"hall"}}, "whose zones were all retired, it is anybody's"
+
+
+def test_a_book_that_has_a_gateway_of_two_already_can_still_be_amended_and_replayed(cloud: ClaimCloud) -> None:
+    bee = {**DOCK, "device": "bee", "operator": "other-line", "public_key": Device(seed=33).public_key}
+    cloud.cloud.spine.commit(drafts.amend, {"installations": [bee]})
+    cloud.claimed(Claimant("hall"), cloud.invite("hall", **ZONE | {"gateway": "site-9"}))
+    abroad = bee | {"device": "abroad", "public_key": Device(seed=34).public_key}
+    cloud.cloud.spine.commit(drafts.amend, {"installations": [abroad]})
+    third = {**DOCK, "device": "third", "operator": "third-line", "public_key": Device(seed=35).public_key}
+    with pytest.raises(BookError, match="would be of harbour-line and other-line and third-line"):
+        cloud.cloud.spine.commit(drafts.amend, {"installations": [third]})
+    assert set(recover(cloud.cloud.store).book.installations) > {"dock", "bee", "abroad"}

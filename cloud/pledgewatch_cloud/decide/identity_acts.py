@@ -519,17 +519,32 @@ def check_waiting(identities: IdentityBook, asked: DeviceInvitation) -> None:
 
 
 def check_gateways(before: Book, after: Book, identities: IdentityBook) -> None:
-    """Refuse an amendment that names a gateway as a device is named which speaks for itself: the access list has one
-    user of that name, so it would leave both out. Asked before an amendment is written down; what is in the book stays.
-    Raises BookError."""
-    known = set(_namesakes(before, identities))
+    """Refuse an amendment that names a gateway as a device is named which speaks for itself, or, where devices claim
+    identities, that gives a gateway a second operator: the access list has one user of that name, so it would leave
+    both out. Asked before an amendment is written down; what is in the book stays. Raises BookError."""
+    known, shared = set(_namesakes(before, identities)), _shared_gateways(before)
     errors = [
         f"installations {device}: gateway {gateway} is a device's name; a gateway is none, so name it otherwise"
         for device, gateway in _namesakes(after, identities)
         if (device, gateway) not in known
     ]
+    errors += [
+        f"gateway {gateway} would be of {' and '.join(sorted(operators))}, and is one operator's where devices claim; "
+        "name another, or retire first what the other has behind it"
+        for gateway, operators in _shared_gateways(after).items()
+        if (identities.identities or identities.invitations) and not operators <= shared.get(gateway, set())
+    ]
     if errors:
         raise BookError(errors)
+
+
+def _shared_gateways(book: Book) -> dict[str, set[str]]:
+    """The gateways that more than one operator has devices behind, with those."""
+    found: dict[str, set[str]] = {}
+    for one in book.installations.values():
+        if one.gateway and not one.retired:
+            found.setdefault(one.gateway, set()).add(one.operator)
+    return {gateway: operators for gateway, operators in found.items() if len(operators) > 1}
 
 
 def _namesakes(book: Book, identities: IdentityBook) -> Iterator[tuple[str, str]]:
