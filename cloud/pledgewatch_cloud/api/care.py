@@ -79,13 +79,15 @@ async def set_device(
     toml: Annotated[str, Body(max_length=TOML_MAX, examples=["[uplink]\nsend_every_s = 900\n"])],
     valid_h: ValidOf = VALID_SETTINGS_H,
     by: ByOf = "keeper",
+    again: Annotated[bool, Body(examples=[False])] = False,
 ) -> dict[str, Any]:
     """Say what a device is to be set to: TOML of the sections that may be set from afar, in place of all that was said
     before; empty for what its technician wrote. The device tries it, and goes back by itself where it then does not
-    hear the cloud."""
+    hear the cloud. What is said already is not said once more, unless it is to be said `again`: the device has lost
+    it."""
     _check_own(view, viewer, device)
     held = writing.where(lambda now: _check_own(now, viewer, device))
-    setting = _carer(service).set(device, toml, valid_h=valid_h, by=by_of(viewer, by), commits=held)
+    setting = _carer(service).set(device, toml, valid_h=valid_h, by=by_of(viewer, by), commits=held, again=again)
     asked = await _answered(setting)
     return {"device": device, "changed": asked is not None, "version": asked.version if asked else None}
 

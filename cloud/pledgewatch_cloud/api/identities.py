@@ -19,7 +19,14 @@ from pledgewatch_cloud.decide.identity_acts import IdentityError, Why, operates_
 from pledgewatch_cloud.decide.identity_book import Identity, Invitation
 from pledgewatch_cloud.decide.item import BookError
 from pledgewatch_cloud.decide.moments import iso
-from pledgewatch_cloud.identity.authority import CERTIFICATE_MAX, REQUEST_MAX, AuthorityError, RequestError
+from pledgewatch_cloud.identity.authority import (
+    CERTIFICATE_MAX,
+    REQUEST_MAX,
+    AuthorityError,
+    RequestError,
+    issued_ms_of,
+    read_certificate,
+)
 from pledgewatch_cloud.identity.registrar import SETTINGS_MAX, Asked, Registrar, TooOftenError
 
 router = APIRouter(prefix="/devices", tags=["devices"])
@@ -146,7 +153,12 @@ async def claim_identity(
     public_key's over `pledgewatch claim`, a zero byte, the SHA-256 of the request's DER and the code. The device begins
     its epochs above the `epoch` that it is answered."""
     asked = Asked(device, code, csr, public_key, proof, epoch)
-    return await _answered(_registrar(service.registrar).claim(asked, address_of(request)))
+    answer = await _answered(_registrar(service.registrar).claim(asked, address_of(request)))
+    if service.carer is not None:
+        # A card that is new has nothing of what the one before was set to. Who has lost the answer comes by here again.
+        claimed_ms = issued_ms_of(read_certificate(answer["certificate"]))
+        await service.carer.set_again(device, claimed_ms, service.writer)
+    return answer
 
 
 @router.post("/renewals", status_code=HTTPStatus.CREATED)

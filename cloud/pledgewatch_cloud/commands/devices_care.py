@@ -24,6 +24,9 @@ def add(acts: Commands) -> None:
         "file", type=Path, metavar="FILE", help="TOML, all that is set from afar; - reads it from input"
     )
     settings.add_argument("--valid-h", type=int, default=720, help="for how many hours it may be taken (%(default)s)")
+    settings.add_argument(
+        "--again", action="store_true", help="also what is asked for already, where the device has lost it"
+    )
     settings.set_defaults(command=_settings)
 
     command = acts.add_parser("command", help="have a device do something once")
@@ -56,9 +59,10 @@ def _settings(options: argparse.Namespace) -> int:
         return 2
 
     def asked() -> int:
-        body = {"toml": toml, "valid_h": options.valid_h}
+        body = {"toml": toml, "valid_h": options.valid_h, "again": options.again}
         answer = at_url.post_json(at_url.at(options), f"/devices/{options.device}/settings", body)
-        print(f"version {answer['version']} is asked for" if answer["changed"] else "that is asked for already")
+        already = "that is asked for already; --again has it said once more"
+        print(f"version {answer['version']} is asked for" if answer["changed"] else already)
         return 0
 
     return _told(asked)

@@ -289,17 +289,37 @@ def revoke_device(state: State, device: str, by: str, why: str, at_ms: int) -> D
     return Draft(revocation)
 
 
-def set_device(state: State, asked: CareSettings, sign: Callable[[CareSettings], bytes]) -> Draft | None:
-    """Say what a device is to be set to; None where just that is said already, and it has neither
-    refused it nor left it aside. Raises CareError. `asked` has no version yet, and `sign` gives the bytes that the
-    device is sent."""
+def set_device(
+    state: State, asked: CareSettings, sign: Callable[[CareSettings], bytes], *, again: bool = False
+) -> Draft | None:
+    """Say what a device is to be set to; None where just that is said already, and it has neither refused it nor left
+    it aside, unless it is to be said `again`. Raises CareError. `asked` has no version yet, and `sign` gives the bytes
+    that the device is sent."""
     known = state.care.get(asked.device)
     setting = None if known is None else known.setting
-    if setting is not None and setting.asked.toml == asked.toml and setting.said.became not in care.NOT_IN_FORCE:
+    is_same = setting is not None and setting.asked.toml == asked.toml
+    if setting is not None and is_same and not again and setting.said.became not in care.NOT_IN_FORCE:
         is_over = not setting.said.is_final and setting.asked.until_ms <= asked.at_ms
         if not is_over:
             return None
     return Draft(care.asked_settings(state.book, state.care, asked, sign))
+
+
+def set_again(
+    state: State, device: str, claimed_ms: int, at_ms: int, sign: Callable[[CareSettings], bytes]
+) -> Draft | None:
+    """Say to a device that has claimed what it had taken before that moment, in a version of its own and for as long as
+    it was said then: its card may be another, which has nothing of it. None where there is no such thing, or its
+    gateway is set instead. Raises CareError."""
+    known, installed = state.care.get(device), state.book.installations.get(device)
+    setting = None if known is None else known.setting
+    if setting is None or installed is None or installed.retired or installed.gateway:
+        return None
+    asked, said = setting
+    if said.became not in care.TAKEN_UP or said.at_ms >= claimed_ms:
+        return None
+    anew = asked._replace(at_ms=at_ms, until_ms=at_ms + asked.until_ms - asked.at_ms)
+    return Draft(care.asked_settings(state.book, state.care, anew, sign))
 
 
 def command_device(state: State, asked: CareCommand, sign: Callable[[CareCommand], bytes]) -> Draft:

@@ -225,6 +225,11 @@ def serial_of(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
 
 
+def issued_ms_of(certificate: x509.Certificate) -> int:
+    """When a certificate of this program's was made, by the cloud's clock then."""
+    return round((certificate.not_valid_before_utc + EARLIER).timestamp()) * 1_000
+
+
 def key_sha256_of(certificate: x509.Certificate) -> str:
     """The digest of the key that a certificate is for, as that of a request; empty of another kind of key."""
     key = certificate.public_key()

@@ -26,8 +26,11 @@ class Carer:
         self._key = key
         self._clock = clock
 
-    async def set(self, device: str, toml: str, *, valid_h: int, by: str, commits: Commits) -> CareSettings | None:
-        """Say what a device is to be set to; None where just that is said already. Raises CareError, StoreError."""
+    async def set(
+        self, device: str, toml: str, *, valid_h: int, by: str, commits: Commits, again: bool = False
+    ) -> CareSettings | None:
+        """Say what a device is to be set to; None where just that is said already, and is not to be said `again`.
+        Raises CareError, StoreError."""
         if len(toml.encode()) > TOML_MAX:
             raise CareError(f"settings are at most {TOML_MAX} bytes of TOML")
         try:
@@ -36,12 +39,16 @@ class Carer:
             raise CareError(f"the settings are not TOML: {error}") from None
         now_ms = self._clock.now_ms()
         asked = CareSettings(device, "", 0, toml, by, now_ms, now_ms + valid_h * _HOUR_MS)
-        outcome = await commits.commit(drafts.set_device, asked, self._sign_settings)
+        outcome = await commits.commit(drafts.set_device, asked, self._sign_settings, again=again)
         if outcome is None:
             return None
         setting = outcome.state.care[device].setting
         assert setting is not None, f"{device} has no settings after they were said"
         return setting.asked
+
+    async def set_again(self, device: str, claimed_ms: int, commits: Commits) -> None:
+        """Say again what a device was set to before it claimed. Raises CareError, StoreError."""
+        await commits.commit(drafts.set_again, device, claimed_ms, self._clock.now_ms(), self._sign_settings)
 
     async def command(
         self,

@@ -171,7 +171,10 @@ def read(folder: Path) -> Ledger:
     except OSError as error:
         raise LedgerError(f"{path} cannot be read ({error.strerror}); give the agent its state folder") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        cure = "move it away, and send new settings if there were any: old commands could be sent again until they end"
+        cure = (
+            "move it away, and send settings once more (devices settings --again) if there were any: old commands "
+            "could be sent again until they end"
+        )
         raise LedgerError(f"{path} is no ledger of this program ({error}); {cure}") from None
 
 
