@@ -226,7 +226,7 @@ def test_every_name_of_the_api_has_a_word_in_chinese(page: Page) -> None:
         *(
             ("kind", one, {})
             for one in (
-                *("signature", "sequence_reused"),
+                *("signature", "sequence_reused", "unknown_certificate"),
                 *("replaced_certificate", "unconfirmed_renewals", "overused_certificate"),
             )
         ),

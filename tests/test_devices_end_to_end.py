@@ -271,3 +271,66 @@ async def test_a_device_from_its_invitation_to_its_end(
     assert took_s < REFUSED_WITHIN_S
     assert any("was revoked" in one for one in harbour.status("second")["wrong"])
     assert not harbour.broker.revive(), "all that on one run of the broker"
+
+
+async def test_a_journal_that_is_put_back_knows_who_has_renewed_and_lets_in_nobody_who_was_revoked(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boards = {"first": "box-1", "second": "box-2"}
+    for board, device in boards.items():
+        claim = harbour.invite(capsys, device, "--operator", LINE, "--asset", "reefer-1")
+        assert harbour.claim(monkeypatch, board, claim) == 0
+    settings = load(harbour.folder / "first" / "edge.toml")
+    state = settings.device.state_folder
+    identity, standing = TlsIdentity(state), Standing(state)
+    connector = Connector(
+        settings.broker, "probe", shown_to_broker(settings.broker, settings.device, state / "tls.crt")
+    )
+
+    async def tries(shown: Shown) -> bool:
+        async with connector.connect(WILL, shown):
+            return True
+
+    renewal = Renewal(settings.device, identity, standing, tries, AgentClock())
+    data, copy = harbour.folder / "data", harbour.folder / "older"
+
+    def begin_anew(*, put_back: bool) -> None:
+        harbour.cloud.end()
+        if put_back:
+            shutil.rmtree(data)
+        shutil.copytree(*((copy, data) if put_back else (data, copy)))
+        harbour.cloud.start()
+        harbour.until(lambda: bool(harbour.get("/healthz")), "the cloud")
+
+    begin_anew(put_back=False)
+    known = {one["device"]: one["certificate"] for one in harbour.get("/devices/identities")}
+    await standing.refused(BROKER, "its list of revocations has ended")
+    assert await renewal.step() == 0.0
+    await renewal.step()  # by which it is confirmed
+    renewed = identity.certificate()
+    assert renewed is not None
+    assert cloud_main(["devices", "revoke", "box-2", "--why", "stolen", "--url", harbour.url]) == 0
+
+    def listed() -> set[str]:
+        found = x509.load_pem_x509_crl((harbour.folder / "crl.pem").read_bytes())
+        return {f"{one.serial_number:x}" for one in found}
+
+    harbour.until(lambda: listed() == set(known.values()), "the broker's list")
+    begin_anew(put_back=True)
+    assert "renewed or revoked since: box-1, box-2 (" in harbour.cloud.log()
+    assert {one["device"]: one["certificate"] for one in harbour.get("/devices/identities")} == known
+
+    # The agent of the one goes on and is known again once it asks; the other hears why it is refused.
+    for board in boards:
+        harbour.run(board)
+    harbour.until(lambda: len(harbour.status("second")["wrong"]) == 2, "the refusal of box-2")
+    assert any("by the list that the broker had" in one for one in harbour.status("second")["wrong"])
+    harbour.until(lambda: harbour.contiguous("box-1").get(1, 0) > 5, "readings of box-1")
+    harbour.boards["first"].end()
+    assert listed() == set(known.values())
+    await standing.refused(BROKER, "it may say nothing")
+    await renewal.step()
+    found = {one["device"]: one["certificate"] for one in harbour.get("/devices/identities")}
+    assert found["box-1"] == f"{x509.load_pem_x509_certificate(renewed).serial_number:x}"
+    [alert] = harbour.get("/alerts")
+    assert (alert["rule"], alert["assets"]) == ("tamper-suspected", ["reefer-1"])

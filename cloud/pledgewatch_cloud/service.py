@@ -152,8 +152,13 @@ async def _open(settings: CloudSettings, stack: contextlib.AsyncExitStack) -> _O
     registrar = broker_files = carer = None
     if settings.devices is not None and devices is not None:
         broker_files = files_of(settings.devices, writer, devices[0], SystemClock(), lambda: subscriber.connected)
-        known = None if broker_files is None else broker_files.known
-        registrar = Registrar(writer, *devices, clock=SystemClock(), journal_clock=clock, known=known)
+        registrar = Registrar(
+            *(writer, *devices),
+            clock=SystemClock(),
+            journal_clock=clock,
+            known=None if broker_files is None else broker_files.known,
+            forgotten=() if broker_files is None else broker_files.forgotten,
+        )
         carer = Carer(care_key_of(settings.devices), SystemClock())
     return _Open(
         *(listener, token, senders, signer, clock, store, writer, relays, series, subscriber, membership, login),

@@ -106,9 +106,12 @@ class ClaimCloud:
     def __init__(self, folder: Path, *, world_ms: int = WORLD_MS, days: int = 90, **others: Any) -> None:
         self.world, self.now_s = ManualClock(world_ms), 0.0
         made = folder / "authority"
-        made.mkdir()
-        self.authority = authority.create(made / "ca.pem", made / "ca.key", "test authority", 400, world_ms)
-        self.authority_file, self.authority_key_file = made / "ca.pem", made / "ca.key"
+        self.authority_file, self.authority_key_file = files = made / "ca.pem", made / "ca.key"
+        if made.exists():  # another start, over the same folder
+            self.authority = authority.load(*files)
+        else:
+            made.mkdir()
+            self.authority = authority.create(*files, "test authority", 400, world_ms)
         broker = Broker("broker.example", 8_883, "the broker's authority")
         self.terms = Terms("https://cloud.example:8420", "cd" * 32, broker, CARE, days, frozenset({"cloud"}))
         self.cloud = ApiCloud(folder, **{"delivery_clock": self.world, **others})

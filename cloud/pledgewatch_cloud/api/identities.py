@@ -25,6 +25,7 @@ from pledgewatch_cloud.identity.authority import (
     AuthorityError,
     RequestError,
     issued_ms_of,
+    issued_of,
     read_certificate,
 )
 from pledgewatch_cloud.identity.registrar import SETTINGS_MAX, Asked, Registrar, TooOftenError
@@ -156,7 +157,7 @@ async def claim_identity(
     answer = await _answered(_registrar(service.registrar).claim(asked, address_of(request)))
     if service.carer is not None:
         # A card that is new has nothing of what the one before was set to. Who has lost the answer comes by here again.
-        claimed_ms = issued_ms_of(read_certificate(answer["certificate"]))
+        claimed_ms = issued_ms_of(issued_of(read_certificate(answer["certificate"])))
         await service.carer.set_again(device, claimed_ms, service.writer)
     return answer
 

@@ -154,6 +154,7 @@ sequence_reused|序号重复使用
 replaced_certificate|证书已被替换
 unconfirmed_renewals|多次续发证书而未启用
 overused_certificate|证书使用过于频繁
+unknown_certificate|证书未在账册中登记
 reason_inside|已回到范围内
 not_judged|此段不作判断
 container|集装箱

@@ -282,7 +282,8 @@ class DeviceClaim(NamedTuple):
 
 class DeviceRenewal(NamedTuple):
     """A device has shown the certificate `of` and was given another; see DeviceClaim. `signed_ms` is when it signed
-    that, by its own clock."""
+    that, by its own clock. Where both are one, it has shown a certificate of our authority that the journal does not
+    know: it was given by an entry that is lost."""
 
     device: str
     of: str

@@ -257,6 +257,17 @@ def renew_device(state: State, device: str, of: str, issued: Issued, at_ms: int,
     return Draft(DeviceRenewal(device, of, *issued, at_ms, signed_ms))
 
 
+def recover_device(state: State, device: str, newest: str, shown: Issued, at_ms: int, signed_ms: int) -> Draft | None:
+    """Take a certificate for a device's that the journal does not know, and that was made after the one of number
+    `newest`; None where that is not the newest known any more. Raises IdentityError."""
+    certificates = state.identities.of(device).certificates
+    if not certificates or certificates[-1].serial != newest:
+        return None
+    one = DeviceRenewal(device, shown.serial, *shown, at_ms, signed_ms)
+    acts.recovered(state.book, state.identities, one)
+    return Draft(one)
+
+
 def confirm_device(state: State, device: str, serial: str, at_ms: int, signed_ms: int) -> Draft | None:
     """Note that a device has the certificate of this number in force, as was signed by its clock then; None where none
     before it counts. Raises IdentityError."""

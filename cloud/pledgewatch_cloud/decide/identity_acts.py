@@ -53,6 +53,8 @@ _NO_CODE = "there is no such invitation: the code is wrong, was used, or has exp
 _AGAIN = "ask for another invitation"
 OVERUSED = "overused_certificate"
 """The kind of a DeviceMisuse by a certificate that counts."""
+UNKNOWN = "unknown_certificate"
+"""The kind of what is said of one that the journal has lost, or never had."""
 
 
 class Why(StrEnum):
@@ -252,6 +254,8 @@ def shown(book: Book, identities: IdentityBook, one: DeviceRenewal | DeviceConfi
 def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> IdentityBook:
     """A device has another certificate. The one that it has shown counts on, for it may not have the new one yet; any
     other does not. There is room kept for the key of the one shown. Raises IdentityError."""
+    if one.of == one.serial:
+        return recovered(book, identities, one)
     before = identities.of(one.device)
     former = certificate_of(book, before, one.of, one.at_ms)
     listed = _listed(before.revoked, one.at_ms)
@@ -267,6 +271,24 @@ def renewed(book: Book, identities: IdentityBook, one: DeviceRenewal) -> Identit
         renewed_ms=one.at_ms,
         dropped=_dropped(before, former, one),
     )
+    return identities.with_identity(after)
+
+
+def recovered(book: Book, identities: IdentityBook, one: DeviceRenewal) -> IdentityBook:
+    """A device has shown a certificate that the journal has lost: it is the device's newest. What it had before counts
+    on, as after any renewal, but for the older of two. Raises IdentityError."""
+    before = identities.of(one.device)
+    _check_counting(book, before)
+    if not before.certificates or is_known(before, one.serial):
+        raise _no_more(one.device)
+    *older, newest = before.certificates
+    listed = _listed(before.revoked, one.at_ms)
+    if len(listed) + len(older) > REVOKED_MAX - CERTIFICATES_MAX:
+        raise IdentityError(Why.TOO_MANY, _too_many(one.device))
+    shown = Issued(one.serial, one.not_after_ms, one.key_sha256, one.certificate)
+    _check_time(one.device, shown, one.at_ms)
+    revoked = (*listed, *(_replaced(cert, one) for cert in older))
+    after = before._replace(certificates=(newest, shown), revoked=revoked, claim=None, renewed_ms=one.at_ms, dropped=0)
     return identities.with_identity(after)
 
 
@@ -296,9 +318,12 @@ def check_pace(identity: Identity, of: Issued, key_sha256: str, at_ms: int) -> N
 
 
 def suspicion(before: IdentityBook, after: IdentityBook, one: DeviceRenewal | DeviceMisuse) -> str:
-    """Of which kind the suspicion is that there are two who are a device; empty for none. Told once of each."""
+    """Of which kind the suspicion is that there are two who are a device, or that somebody else signs as our authority
+    does; empty for none. Told once of each."""
     if isinstance(one, DeviceMisuse):
         return one.kind
+    if one.of == one.serial:
+        return UNKNOWN
     is_told = before.of(one.device).dropped < DROPPED_TOLD <= after.of(one.device).dropped
     return "unconfirmed_renewals" if is_told else ""
 
@@ -347,22 +372,38 @@ def came_late(identity: Identity, serial: str, signed_ms: int) -> bool:
     return any(one.serial == serial and signed_ms < max(one.at_ms, one.signed_ms) for one in identity.revoked)
 
 
+def is_known(identity: Identity, serial: str) -> bool:
+    """Whether a certificate of this number counts, or is listed as one that counts no more."""
+    return serial in {*(one.serial for one in identity.certificates), *(one.serial for one in identity.revoked)}
+
+
 def certificate_of(book: Book, identity: Identity, serial: str, at_ms: int) -> Issued:
     """The certificate of a number, where it counts for its device. Raises IdentityError."""
+    _check_counting(book, identity)
+    found = next((one for one in identity.certificates if one.serial == serial), None)
+    if found is None:
+        raise _no_more(identity.device)
+    _check_time(identity.device, found, at_ms)
+    return found
+
+
+def _check_counting(book: Book, identity: Identity) -> None:
+    """Whether anything of a device may count. Raises IdentityError."""
     device = identity.device
     installed = book.installations.get(device)
     if installed is None or installed.retired:
         raise IdentityError(Why.REFUSED, f"{device} is retired, so nothing of it is renewed; its place is another's")
     if identity.revoked_ms:
         raise IdentityError(Why.REFUSED, f"the identity of {device} was revoked; {_AGAIN}, and claim it")
-    found = next((one for one in identity.certificates if one.serial == serial), None)
-    if found is None:
-        raise IdentityError(
-            Why.REFUSED, f"this certificate of {device} was replaced or revoked; {_AGAIN}, and claim it"
-        )
-    if found.not_after_ms <= at_ms:
+
+
+def _check_time(device: str, one: Issued, at_ms: int) -> None:
+    if one.not_after_ms <= at_ms:
         raise IdentityError(Why.REFUSED, f"this certificate of {device} has expired; {_AGAIN}, and claim it")
-    return found
+
+
+def _no_more(device: str) -> IdentityError:
+    return IdentityError(Why.REFUSED, f"this certificate of {device} was replaced or revoked; {_AGAIN}, and claim it")
 
 
 def revoked(book: Book, identities: IdentityBook, one: DeviceRevocation) -> IdentityBook:

@@ -85,9 +85,7 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(own), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        der = certificate.public_bytes(Encoding.DER)
-        not_after_ms = int(certificate.not_valid_after_utc.timestamp()) * 1_000
-        return Issued(serial_of(certificate), not_after_ms, request.key_sha256, b64encode(der).decode("ascii"))
+        return issued_of(certificate)
 
     def shown(self, issued: Issued) -> str:
         """A certificate and those that go with it, PEM, its own first."""
@@ -121,6 +119,17 @@ class Authority:
                 .build()
             )
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    def listed_in(self, data: bytes) -> dict[str, int]:
+        """The numbers on a list that this authority has signed, the first in PEM, and when each was revoked; none where
+        it is another's, or none."""
+        try:
+            found = x509.load_pem_x509_crl(data)
+            if not found.is_signature_valid(self._key.public_key()):
+                return {}
+            return {f"{one.serial_number:x}": round(one.revocation_date_utc.timestamp()) * 1_000 for one in found}
+        except (*_UNREADABLE, TypeError):
+            return {}
 
 
 def load(certificate_file: Path, key_file: Path) -> Authority:
@@ -225,9 +234,17 @@ def serial_of(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
 
 
-def issued_ms_of(certificate: x509.Certificate) -> int:
-    """When a certificate of this program's was made, by the cloud's clock then."""
-    return round((certificate.not_valid_before_utc + EARLIER).timestamp()) * 1_000
+def issued_of(certificate: x509.Certificate) -> Issued:
+    """A certificate of this program's, as the journal has it."""
+    der = b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
+    not_after_ms = int(certificate.not_valid_after_utc.timestamp()) * 1_000
+    return Issued(serial_of(certificate), not_after_ms, key_sha256_of(certificate), der)
+
+
+def issued_ms_of(one: Issued) -> int:
+    """When a certificate was made, by the cloud's clock then."""
+    begins = x509.load_der_x509_certificate(b64decode(one.certificate)).not_valid_before_utc
+    return int((begins + EARLIER).timestamp()) * 1_000
 
 
 def key_sha256_of(certificate: x509.Certificate) -> str:

@@ -22,6 +22,8 @@ A broker that the cloud itself is not connected to is told when it is again, or 
 there meanwhile, and one that will end is what Mosquitto before 2.1 may die of when it is told (docs/DEVICES.md): each
 start of the service would be such a moment.
 
+What the list had at the start and the journal does not know stays on it (forgotten.py).
+
 No fault of one thing keeps another from the broker: a user that the access list cannot have is left out and said once,
 a list of another authority that cannot be read is the one that was read last, and what is written is told.
 """
@@ -39,6 +41,7 @@ from pathlib import Path
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.state import State
 from pledgewatch_cloud.identity.authority import Authority
+from pledgewatch_cloud.identity.forgotten import forgotten_of
 from pledgewatch_cloud.identity.putting_out import Ousting, PutOut, putting_out_of
 from pledgewatch_cloud.identity.settings import OTHERS_EVERY_S, DevicesSettings
 from pledgewatch_cloud.mosquitto import acl_of, replace, told_apart
@@ -91,6 +94,7 @@ class BrokerFiles:
     ) -> None:
         self._writer, self._authority, self._folder, self._clock = writer, authority, folder, clock
         self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
+        self.forgotten = forgotten_of(folder / CRL_NAME, authority, writer.state)
         self._listed: State | None = None  # what the revocation list was made of, and the access list
         self._spoken: State | None = None
         self._signed_ms = self._made_ms = 0
@@ -214,7 +218,8 @@ class BrokerFiles:
         read = {path: _read(path) for path in self._more_lists}
         self._lists |= {path: one for path, one in read.items() if one is not None}
         self._unread = [path for path, one in read.items() if one is None]
-        own = self._authority.revocation_list(state.identities.revoked, now_ms)
+        revoked = state.identities.revoked
+        own = self._authority.revocation_list((*revoked, *self.forgotten.beside(revoked, now_ms)), now_ms)
         # With a list at all, OpenSSL lets in nobody of whose authority it has none.
         others = b"".join(self._lists.get(path, b"") for path in self._more_lists)
         replace(self._folder / CRL_NAME, own + others)

@@ -19,18 +19,16 @@ import contextlib
 import logging
 import ssl
 import tempfile
-from base64 import b64decode
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pledgewatch_cloud.decide.identity_book import Identity, IdentityBook, Issued
+from pledgewatch_cloud.decide.identity_book import Identity, IdentityBook
 from pledgewatch_cloud.decide.state import State
-from pledgewatch_cloud.identity.authority import EARLIER, Authority, AuthorityError, Request
+from pledgewatch_cloud.identity.authority import Authority, AuthorityError, Request, issued_ms_of
 from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.outage import Outage
 
@@ -164,12 +162,7 @@ def _is_fresh(one: Identity, at_ms: int) -> bool:
     # What had expired before a claim is listed nowhere. Who has claimed for the first time has no epoch and no key of
     # before; where the book knew the device already, it is put out for nothing, and comes in again.
     is_anew = bool(one.former) or max(one.epoch, one.from_epoch) > 0
-    return is_anew and any(at_ms - _issued_ms(cert) < AT_START_MS for cert in one.certificates[:1])
-
-
-def _issued_ms(one: Issued) -> int:
-    begins = x509.load_der_x509_certificate(b64decode(one.certificate)).not_valid_before_utc
-    return int((begins + EARLIER).timestamp()) * 1_000
+    return is_anew and any(at_ms - issued_ms_of(cert) < AT_START_MS for cert in one.certificates[:1])
 
 
 def putting_out_of(one: DevicesSettings, authority: Authority, now_ms: Callable[[], int]) -> PutOut:

@@ -10,16 +10,21 @@ is not renewed while it is young, whatever its device believes of the time. One 
 does not take it may take another. But whoever renews it again, for another key than the one before, waits ever longer,
 and is told of: a device keeps the key that it has asked with, and a thief may have its card.
 
+A journal that was put back from an older copy knows nothing of what was given since. A certificate that it does not
+know and our authority has signed is the device's, where it was made after all that are known of it, is not on the list
+that the broker had, and its key is proven. Where nothing was put back there is none such, so each is told of.
+
 How often somebody asks is counted by certificate and address, and by what is asked: so who has a copy of a card, and
 asks from elsewhere whatever he likes, keeps the device from nothing. From how many addresses says nothing of a device,
 for those that move have many. How often does: an agent has a pace, and who asks faster by its certificate is another.
 """
 
 import contextlib
+import logging
 import time
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -44,6 +49,8 @@ from pledgewatch_cloud.identity.authority import (
     Authority,
     RequestError,
     device_of,
+    issued_ms_of,
+    issued_of,
     key_sha256_of,
     read_certificate,
     read_request,
@@ -71,6 +78,7 @@ SETTINGS_MAX = 8_192
 _HOUR_MS = 3_600_000
 _YOUNG = 3
 """One that came by a renewal is renewed from this part of its life on."""
+log = logging.getLogger(__name__)
 
 
 class TooOftenError(Exception):
@@ -132,7 +140,8 @@ class Registrar:
     """Gives identities. `clock` is the world's, as certificates have it; `journal_clock` that of the journal. `known`
     waits until the broker knows who is let in by a state, where there is a broker to be told, and until whoever was
     connected as one of some devices was put out: what is answered is good there at once, and nothing of before is. It
-    waits with nothing held, and whatever comes of it the answer is given."""
+    waits with nothing held, and whatever comes of it the answer is given. `forgotten`: numbers of certificates that
+    were revoked, of which the journal does not know that."""
 
     def __init__(
         self,
@@ -144,8 +153,9 @@ class Registrar:
         journal_clock: Clock,
         now_s: Callable[[], float] = time.monotonic,
         known: Callable[[State, Collection[str]], Awaitable[object]] | None = None,
+        forgotten: Container[str] = (),
     ) -> None:
-        self._known = known
+        self._known, self._forgotten = known, forgotten
         self._writer, self._authority, self.terms = writer, authority, terms
         self._clock, self._journal_clock = clock, journal_clock
         self._claimers, self._renewers = Rates(CLAIMS_PER_MINUTE, now_s), Rates(RENEWALS_PER_MINUTE, now_s)
@@ -212,6 +222,7 @@ class Registrar:
         now_ms = self._signed(shown, proof, renewal_proof(request.der, signed_ms), "request", signed_ms)
         asks = _Asks.SAME_KEY if request.key_sha256 == key_sha256_of(shown) else _Asks.OTHER_KEY
         await self._count_renewal(shown, asks, address, now_ms)
+        await self._recover(shown, signed_ms, now_ms)
         async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             state = self._writer.state
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
@@ -233,6 +244,7 @@ class Registrar:
         proven = confirmation_proof(shown.public_bytes(Encoding.DER), signed_ms)
         now_ms = self._signed(shown, proof, proven, "certificate", signed_ms)
         await self._count_renewal(shown, _Asks.CONFIRMATION, address, now_ms)
+        await self._recover(shown, signed_ms, now_ms)
         async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms, signed_ms)
         return {"device": device, "changed": outcome is not None}
@@ -254,6 +266,26 @@ class Registrar:
                 f"signed_ms: it is not within {SKEW_MS // 60_000} minutes of {now_ms}, the cloud's clock"
             )
         return now_ms
+
+    async def _recover(self, shown: x509.Certificate, signed_ms: int, now_ms: int) -> None:
+        """Have the journal know a certificate that it has lost, where it may be one. Raises IdentityError where it is
+        known to be revoked, StoreError."""
+        one, device = issued_of(shown), device_of(shown)
+        if one.serial in self._forgotten:
+            text = f"this certificate of {device} was replaced or revoked, by the list that the broker had"
+            raise IdentityError(Why.REFUSED, f"{text}; ask for another invitation, and claim it")
+        identity = self._writer.state.identities.of(device)
+        if not identity.certificates or acts.is_known(identity, one.serial):
+            return
+        newest = identity.certificates[-1]
+        if issued_ms_of(one) <= issued_ms_of(newest):
+            return
+        if await self._writer.commit(drafts.recover_device, device, newest.serial, one, now_ms, signed_ms):
+            log.warning(
+                "device=%s has a certificate that the journal does not know, serial=%s; it counts from now on: "
+                "the journal was put back, or somebody else has the authority's key (docs/DEVICES.md)",
+                *(device, one.serial),
+            )
 
     async def _count_renewal(self, shown: x509.Certificate, asks: _Asks, address: str, now_ms: int) -> None:
         """Count one who has the key of what he shows, and nobody before: whoever has nothing, or an older certificate

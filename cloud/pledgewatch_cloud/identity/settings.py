@@ -10,6 +10,7 @@ from pledgewatch_wire import topics
 from pledgewatch_wire.hosts import require_host
 
 OTHERS_EVERY_S = 45
+CERTIFICATE_DAYS_MAX = 825
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,11 @@ class DevicesSettings:
         if not self.broker_host:
             raise ValueError("broker_host is empty; it is the host that devices connect to")
         require_host("broker_host", self.broker_host)
-        bounds = {"broker_port": (1, 65_535), "certificate_days": (1, 825), "broker_told_every_s": (30, 86_400)}
+        bounds = {
+            "broker_port": (1, 65_535),
+            "certificate_days": (1, CERTIFICATE_DAYS_MAX),
+            "broker_told_every_s": (30, 86_400),
+        }
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} is {getattr(self, name)}; use {least} to {most}")
