@@ -106,9 +106,7 @@ def test_what_waits_for_the_cloud_leaves_room_for_the_cloud(world: World, client
     assert MEMORY_MB < sum(said == PAYLOAD for _, said in waited) < 2 * MEMORY_MB, "a quarter, in fifths of a megabyte"
 
 
-def test_a_packet_that_no_device_would_send_ends_the_connection(
-    world: World, client: Callable[..., Client]
-) -> None:
+def test_a_packet_that_no_device_would_send_ends_the_connection(world: World, client: Callable[..., Client]) -> None:
     one = client("box-2")
     assert one.say(f"{BESIDE}/up", bytes(MAX_PAYLOAD_BYTES))
     one.paho.publish(f"{BESIDE}/up", bytes(2 * MAX_PAYLOAD_BYTES), qos=1)

@@ -118,7 +118,7 @@ def told_apart(
 
 
 def configuration_of(listener: Listener) -> str:
-    """The configuration: TLS with client certificates and nothing else, sessions kept, and no more memory than it may fill."""
+    """The configuration: TLS with client certificates and nothing else, sessions kept, memory bounded."""
     devices = listener.devices
     apart = "" if devices is None else _DEVICES.format(text=_listening(listener, devices))
     noted = "" if listener.pid_file is None else _NOTED.format(listener=listener)

@@ -45,6 +45,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.identity import authority_ends
 from pledgewatch_cloud.identity.authority import Authority
 from pledgewatch_cloud.identity.putting_out import Ousting, PutOut, putting_out_of
 from pledgewatch_cloud.identity.settings import OTHERS_EVERY_S, DevicesSettings
@@ -102,7 +103,7 @@ class BrokerFiles:
         self._reload, self._cloud, self._health, self._more_lists = reload, cloud, health, more_lists
         self._listed: State | None = None  # what the revocation list was made of, and the access list
         self._spoken: State | None = None
-        self._signed_ms = self._made_ms = 0
+        self._signed_ms = self._made_ms = self._ends_told_ms = 0
         self._silent_from_ms: int | None = None
         self._is_told = True
         self._told_ms, self._told_s = 0, now_s()  # by the world's clock, and by one that is not set
@@ -236,11 +237,16 @@ class BrokerFiles:
         return before is not after and before != after
 
     def _write_list(self, state: State, now_ms: int) -> None:
-        own = self._authority.revocation_list(state.identities.revoked, now_ms)
+        own = self._authority.revocation_lists(state.identities.revoked, now_ms)
         # With a list at all, OpenSSL lets in nobody of whose authority it has none.
         others = b"".join(self._lists.get(path, b"") for path in self._more_lists)
         replace(self._folder / CRL_NAME, own + others)
         self._listed, self._signed_ms, self._are_others = state, now_ms, False
+        if not 0 <= now_ms - self._ends_told_ms < SIGN_EVERY_MS:
+            self._ends_told_ms = now_ms
+            for one in authority_ends.told(self._authority, state.identities.identities.values(), now_ms):
+                if not one.is_well:
+                    log.warning("%s", one.text)
 
     def _write_access(self, state: State, now_ms: int) -> None:
         speaking = state.identities.speakers(state.book.installations.values(), now_ms)
