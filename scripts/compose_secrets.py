@@ -40,6 +40,7 @@ CLIENTS = ("cloud", "health", "site-la-3")
 TOKENS = ("api.token", "influxdb-admin.token", "influxdb-admin.password", "grafana-admin.password")
 SIGNING = ("core.secret", "wms.secret")
 AUTHORITY_DAYS = 3_650
+_BROKER_MB = "256"  # its container has twice as much
 _SECRET_BYTES = 32
 
 
@@ -177,7 +178,8 @@ def _write_broker_files(folder: Path, broker: Path) -> None:
         for name, file in (("ca-file", "ca.pem"), ("certificate-file", "broker.pem"), ("key-file", "broker.key"))
         for option in (f"--{name}", f"/run/secrets/{file}")
     ]
-    for command in (acl, ["broker", "conf", *files, "--output", str(broker / "mosquitto.conf")]):
+    conf = ["broker", "conf", *files, "--memory-mb", _BROKER_MB, "--output", str(broker / "mosquitto.conf")]
+    for command in (acl, conf):
         if cloud(command):
             raise SystemExit(2)
 

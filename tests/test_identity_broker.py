@@ -334,6 +334,65 @@ async def test_one_fault_keeps_no_revocation_from_the_broker(tmp_path: Path, cap
     cloud.cloud.close()
 
 
+def test_what_another_authority_lists_counts_as_soon_as_it_is_in_the_file(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has a certificate that was made by hand, and the cloud, which has its own of the same authority."""
+    listed = world.folder / "own-crl.pem"
+
+    def looked(name: str, *, is_refused: bool) -> bool:
+        """The broker is told by one look; whether it goes by it within a while."""
+        asyncio.run(world.files.keep())
+        deadline = time.monotonic() + WITHIN_S
+        while world.refused(name) != is_refused and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        return world.refused(name) == is_refused
+
+    world.own.issue("hall")
+    serial = x509.load_pem_x509_certificate((world.folder / "hall.pem").read_bytes()).serial_number
+    assert looked("hall", is_refused=False)
+    try:
+        world.own.revoke([serial], listed)
+        assert looked("hall", is_refused=True)
+        assert looked("cloud", is_refused=False)
+        world.own.revoke([serial], listed, until=dt.timedelta(minutes=-30))
+        assert looked("cloud", is_refused=True)
+        assert "own-crl.pem has ended, so whoever has a certificate of its authority is refused" in caplog.text
+        world.own.revoke([serial], listed)
+        assert looked("cloud", is_refused=False)
+        assert looked("hall", is_refused=True)
+    finally:
+        world.own.revoke([], listed)
+        assert looked("hall", is_refused=False)
+
+
+async def test_a_list_of_another_authority_is_taken_once_it_is_whole(tmp_path: Path) -> None:
+    cloud, told, others = ClaimCloud(tmp_path), list[bytes](), tmp_path / "others.pem"
+    cloud.cloud.spine.commit(drafts.amend, book_document(cloud.cloud.device))
+
+    async def reload() -> None:
+        told.append((tmp_path / "crl.pem").read_bytes())
+
+    whole = [b"-----BEGIN X509 CRL-----\n%d\n-----END X509 CRL-----\n" % number for number in range(2)]
+    others.write_bytes(whole[0])
+    writer = cloud.cloud.writer
+    files = BrokerFiles(
+        *(writer, cloud.authority, tmp_path, cloud.world, reload), cloud="cloud", health="", more_lists=(others,)
+    )
+    await files.keep()
+    for half in (b"", whole[1][:30], whole[0]):
+        others.write_bytes(half)
+        await files.keep()
+    assert len(told) == 1
+    assert told[0].endswith(whole[0])
+    others.write_bytes(whole[1])
+    await files.keep()
+    await files.keep()
+    assert len(told) == 2
+    assert told[1].endswith(whole[1])
+    cloud.cloud.close()
+
+
 @pytest.mark.parametrize(
     ("name", "written_ago_s", "is_told"),
     [

@@ -34,7 +34,7 @@ from pledgewatch_cloud.journal.store import QUARANTINE_ROWS_MAX, Quarantined, St
 from pledgewatch_cloud.replay import replay
 from pledgewatch_cloud.spine.spine import Spine, recover
 from pledgewatch_wire import chain
-from pledgewatch_wire.codec import Status
+from pledgewatch_wire.codec import Status, decode_status
 
 ODD = Quarantined("pw/1/a/b/up", NOON_MS, "unknown version", "version is 9", b"\x01\x02")
 
@@ -214,6 +214,12 @@ def test_what_devices_said_takes_the_place_of_what_they_said_before(store: Store
     entry = spine.state.entry
     spine.take([device.arrival(told_again[5:])], [], {"right": [second]})
     assert (spine.state.entry, store.said()) == (entry + 1, {"left": [second, first], "right": [second]})
+
+
+def test_a_status_of_no_bytes_is_one(store: Store) -> None:
+    nothing, first = decode_status(b""), Status(True, 1, 9, 9, "1.2", 3, 4)  # noqa: FBT003
+    store.keep_said({"left": [nothing], "right": [nothing, first, nothing]})
+    assert store.said() == {"left": [nothing], "right": [nothing, first, nothing]}
 
 
 def test_what_goes_with_an_entry_is_committed_with_it(store: Store) -> None:

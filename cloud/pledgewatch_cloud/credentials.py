@@ -12,6 +12,7 @@ from pledgewatch_cloud import signing_key
 from pledgewatch_cloud.config import LoginSettings, MembershipSettings, ReceiptsSettings, SenderSettings
 from pledgewatch_cloud.identity import authority, claim_code
 from pledgewatch_cloud.identity.authority import Authority, AuthorityError
+from pledgewatch_cloud.identity.authority_ends import Identities, Told, told
 from pledgewatch_cloud.identity.registrar import Broker, Terms
 from pledgewatch_cloud.identity.settings import DevicesSettings
 from pledgewatch_cloud.membership.marks_key import MarksKey
@@ -94,7 +95,7 @@ def authority_of(one: DevicesSettings, client_ids: Iterable[str]) -> tuple[Autho
     """Who signs certificates of devices, and what goes with them. No device is named like a user or one of `client_ids`
     of the cloud: at a listener of their own devices' names are their client ids. Raises CredentialError."""
     try:
-        signs = authority.load(one.authority_certificate_file, one.authority_key_file)
+        signs = authority.load(one.authority_certificate_file, one.authority_key_file, one.authority_former_files)
         care = signing_key.load(one.care_key_file).public_key().public_bytes_raw().hex()
         ca_sha256 = None if one.public_ca_file is None else claim_code.fingerprint(one.public_ca_file)
         broker_ca = one.broker_ca_file.read_text(encoding="ascii")
@@ -109,6 +110,11 @@ def authority_of(one: DevicesSettings, client_ids: Iterable[str]) -> tuple[Autho
     broker = Broker(one.broker_host, one.broker_port, broker_ca)
     url = one.public_url.rstrip("/")
     return signs, Terms(url, ca_sha256, broker, care, one.certificate_days, users)
+
+
+def told_of_authorities(one: DevicesSettings, identities: Identities, now_ms: int) -> list[Told]:
+    """When who signs certificates of devices ends, and who did before. Raises CredentialError."""
+    return told(authority_of(one, ())[0], identities, now_ms)
 
 
 def care_key_of(one: DevicesSettings) -> Ed25519PrivateKey:

@@ -8,6 +8,7 @@ import ctypes
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -20,7 +21,8 @@ from cryptography import x509
 from pledgewatch_cloud import delivery
 from pledgewatch_cloud.config import CloudSettings, DeliverySettings, EndpointSettings, LoginSettings, SeriesKind
 from pledgewatch_cloud.configured import broker_address, clock_of
-from pledgewatch_cloud.credentials import CredentialError, signer_of
+from pledgewatch_cloud.credentials import CredentialError, signer_of, told_of_authorities
+from pledgewatch_cloud.decide.identity_book import Identity
 from pledgewatch_cloud.decide.milestones import explain
 from pledgewatch_cloud.decide.moments import iso
 from pledgewatch_cloud.ingest.mqtt5_subscriber import greeted
@@ -69,6 +71,7 @@ async def examine(settings: CloudSettings) -> list[Finding]:
     found.append(_clock())
     found += _certificates(settings)
     found += _issuer(settings)
+    found += _authorities(settings)
     if not settings.broker.embedded:
         found.append(await _broker(settings))
     if settings.login is not None:
@@ -246,6 +249,28 @@ def _issuer(settings: CloudSettings) -> list[Finding]:
     except CredentialError as error:
         return [_bad("issuer", str(error))]
     return [] if signer is None else [_well("issuer", f"{signer.issuer.did} at {signer.issuer.base_url}")]
+
+
+def _authorities(settings: CloudSettings) -> list[Finding]:
+    """When those end that sign certificates of devices, and who has one of an authority of before yet."""
+    if settings.devices is None:
+        return []
+    try:
+        store = SqliteStore(settings.service.data_folder, read_only=True)
+    except (StoreError, DamagedError):
+        identities: Iterable[Identity] = ()  # there is none yet, or it has been told
+    else:
+        try:
+            identities = recover(store).identities.identities.values()
+        except (StoreError, DamagedError) as error:
+            return [_bad("authority", f"{error}; `replay` says where")]
+        finally:
+            store.close()
+    try:
+        found = told_of_authorities(settings.devices, identities, time.time_ns() // 1_000_000)
+    except CredentialError as error:
+        return [_bad("authority", str(error))]
+    return [Finding("authority", one.is_well, one.text) for one in found]
 
 
 async def _login(one: LoginSettings) -> list[Finding]:

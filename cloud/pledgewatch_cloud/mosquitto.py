@@ -15,6 +15,11 @@ authority is believed at no other: there the client id is the certificate's name
 ends no connection but its own. That is also how a session ends which somebody has opened with an older certificate of
 it. A gateway whose zones have claimed none has one certificate for the connections of all of them, and the cloud two
 connections under one, so theirs is the other listener, where client ids are free.
+
+Nor can it say how much memory one client may fill, with subscriptions or with what waits for the cloud. So all of it
+has a limit, at which Mosquitto ends the connection of whoever asks for more. What waits for a client that is away has a
+quarter of that: were it all, the cloud could not come in to take it, nor Mosquitto read it back at its next start. What
+is beyond is dropped, and devices send again what the cloud has not committed.
 """
 
 import contextlib
@@ -34,6 +39,14 @@ from pledgewatch_wire.topics import Kind
 CLOUD_USER: Final = "cloud"
 UPTIME: Final = "$SYS/broker/uptime"
 """What whoever asks for the broker's health may read."""
+
+MEMORY_MB: Final = 1_024
+MEMORY_BOUNDS_MB: Final = (32, 1_048_576)
+_QUEUE_SHARE: Final = 4  # a quarter
+_QUEUED_BYTES: Final = 512
+"""What a message that waits takes beside what it says: 370 with Mosquitto 2.0.11 and a topic of some thirty bytes."""
+_PACKET_MAX: Final = 2 * MAX_PAYLOAD_BYTES
+"""What nobody of ours sends is refused by its length, before there is memory for it."""
 
 _READABLE: Final = 0o644  # no file holds a secret, and Mosquitto is another user
 _SAID: Final = (Kind.UP, Kind.STATUS, Kind.ANSWER)
@@ -60,7 +73,7 @@ class DevicesListener:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """Where Mosquitto listens and where its files are, as it sees them itself (in a container, say). `devices`: the
-    listener of devices, which are not let in here then."""
+    listener of devices, which are not let in here then. `memory_mb`: what it may fill."""
 
     port: int
     ca_file: PurePosixPath
@@ -71,6 +84,7 @@ class Listener:
     crl_file: PurePosixPath | None = None
     devices: DevicesListener | None = None
     pid_file: PurePosixPath | None = None
+    memory_mb: int = MEMORY_MB
 
 
 def user_of(one: Installation) -> str:
@@ -104,12 +118,15 @@ def told_apart(
 
 
 def configuration_of(listener: Listener) -> str:
-    """The configuration: TLS with client certificates and nothing else, sessions kept, nothing dropped in silence."""
+    """The configuration: TLS with client certificates and nothing else, sessions kept, memory bounded."""
     devices = listener.devices
     apart = "" if devices is None else _DEVICES.format(text=_listening(listener, devices))
     noted = "" if listener.pid_file is None else _NOTED.format(listener=listener)
     text = _listening(listener, listener)
-    return _CONFIGURATION.format(text=text, apart=apart, noted=noted, listener=listener, size=MAX_PAYLOAD_BYTES)
+    sizes = {"size": MAX_PAYLOAD_BYTES, "packet": _PACKET_MAX, "memory": listener.memory_mb * 2**20}
+    sizes["queue"] = sizes["memory"] // _QUEUE_SHARE
+    sizes["messages"] = sizes["queue"] // _QUEUED_BYTES
+    return _CONFIGURATION.format(text=text, apart=apart, noted=noted, listener=listener, **sizes)
 
 
 def _listening(listener: Listener, own: Listener | DevicesListener) -> str:
@@ -164,10 +181,16 @@ acl_file {listener.acl_file}
 
 # No longer than what the cloud reads (docs/WIRE.md).
 message_size_limit {size}
+max_packet_size {packet}
 
-# As many on their way as the cloud asks for with its receive maximum; none dropped while it is away for a while.
+# Who asks for more memory than all may fill is disconnected, and the log says who (docs/DEVICES.md).
+memory_limit {memory}
+
+# As many on their way as the cloud asks for with its receive maximum. While it is away this much waits for it; what is
+# beyond is dropped, and sent again by the devices.
 max_inflight_messages 0
-max_queued_messages 10000000
+max_queued_bytes {queue}
+max_queued_messages {messages}
 
 # Sessions and what waits in them survive a restart.
 persistence true

@@ -40,11 +40,11 @@ class Authority:
         assert isinstance(public, ec.EllipticCurvePublicKey)
         return self._sign_public(request.subject, public, [], begin, end)
 
-    def revoke(self, serials: Iterable[int], file: Path) -> None:
-        """Write the list of these revoked certificates."""
+    def revoke(self, serials: Iterable[int], file: Path, *, until: dt.timedelta = dt.timedelta(days=1)) -> None:
+        """Write the list of these revoked certificates, good until so long from now."""
         now = dt.datetime.now(dt.UTC)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
-        builder = builder.last_update(now - dt.timedelta(hours=1)).next_update(now + dt.timedelta(days=1))
+        builder = builder.last_update(now - dt.timedelta(hours=1)).next_update(now + until)
         for serial in serials:
             one = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
             builder = builder.add_revoked_certificate(one)

@@ -38,7 +38,7 @@ class Client:
     ) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.ended = 0  # how often the broker or the link has ended a connection
-        self._codes: dict[int, int] = {}
+        self.codes: dict[int, int] = {}  # by number, of what was published or asked
         self._news = threading.Condition()
         self.paho = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=as_client or f"{name}-test", protocol=paho.MQTTv5
@@ -66,16 +66,16 @@ class Client:
     def say_all(self, names: Sequence[str], payload: bytes = b"x", *, retain: bool = False) -> dict[str, bool]:
         """Publish under each topic; which of them the broker takes."""
         sent = {name: self.paho.publish(name, payload, qos=1, retain=retain).mid for name in names}
-        self.until(lambda: self._codes.keys() >= {*sent.values()})
-        assert {self._codes[one] for one in sent.values()} <= {0, NOBODY_LISTENS, NOT_AUTHORIZED}
-        return {name: self._codes[one] != NOT_AUTHORIZED for name, one in sent.items()}
+        self.until(lambda: self.codes.keys() >= {*sent.values()})
+        assert {self.codes[one] for one in sent.values()} <= {0, NOBODY_LISTENS, NOT_AUTHORIZED}
+        return {name: self.codes[one] != NOT_AUTHORIZED for name, one in sent.items()}
 
     def ask(self, *filters: str) -> None:
         """Subscribe; Mosquitto grants it."""
         for one in filters:
             mid = self.paho.subscribe(one, options=SubscribeOptions(qos=1))[1]
             assert mid is not None
-            self.until(lambda mid=mid: mid in self._codes)  # type: ignore[misc]
+            self.until(lambda mid=mid: mid in self.codes)  # type: ignore[misc]
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for what the broker does."""
@@ -117,10 +117,10 @@ class Client:
 
     def _published(self, *arguments: Any) -> None:
         with self._news:
-            self._codes[arguments[2]] = arguments[3].value
+            self.codes[arguments[2]] = arguments[3].value
             self._news.notify_all()
 
     def _subscribed(self, *arguments: Any) -> None:
         with self._news:
-            self._codes[arguments[2]] = arguments[3][0].value
+            self.codes[arguments[2]] = arguments[3][0].value
             self._news.notify_all()

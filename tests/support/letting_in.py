@@ -31,9 +31,9 @@ MINE, BESIDE = "pw/1/harbour-line/box-1", "pw/1/harbour-line/box-2"
 class World:
     """The API with an authority, its broker, and two devices that have claimed. The broker and the cloud have their
     certificates of another authority, whose list is put beside the one of devices; or with `apart` devices have a
-    listener of their own."""
+    listener of their own. `memory_mb`: what the broker may fill; 0 for what it may by default."""
 
-    def __init__(self, folder: Path, *, apart: bool = False) -> None:
+    def __init__(self, folder: Path, *, apart: bool = False, memory_mb: int = 0) -> None:
         self.cloud = ClaimCloud(folder, world_ms=now_ms() - 150 * DAY_MS)  # since when there is the authority
         self.cloud.world.at_ms = now_ms()
         self.cloud.cloud.spine.commit(drafts.amend, book_document(self.cloud.cloud.device))
@@ -41,6 +41,7 @@ class World:
         self.folder.mkdir()
         self.broker = BrokerProcess("mosquitto", self.folder)
         self.own = own = Authority(self.folder)
+        self._memory_mb = memory_mb
         self.devices_port, self.is_resumed = free_port() if apart else 0, False
         for name in ("server", "cloud", "site"):
             own.issue(name)
@@ -89,6 +90,8 @@ class World:
         named = [word for key, file in files.items() for word in (f"--{key}-file", str(self.folder / file))]
         if self.devices_port:
             named += ["--devices-port", str(self.devices_port)]
+        if self._memory_mb:
+            named += ["--memory-mb", str(self._memory_mb)]
         named += ["--persistence-folder", str(self.folder / "mosquitto-store"), "--output", str(conf)]
         assert main(["broker", "conf", "--port", str(self.broker.port), *named]) == 0
         with conf.open("a", encoding="ascii") as file:
@@ -149,9 +152,11 @@ class World:
 
 
 @contextlib.contextmanager
-def let_in(folder: Path, *, apart: bool = False, more: Sequence[Mapping[str, Any]] = ()) -> Iterator[World]:
+def let_in(
+    folder: Path, *, apart: bool = False, memory_mb: int = 0, more: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[World]:
     """Such a world with its broker running, and with more installations; both end."""
-    one = World(folder, apart=apart)
+    one = World(folder, apart=apart, memory_mb=memory_mb)
     if more:
         one.cloud.cloud.spine.commit(drafts.amend, {"installations": list(more)})
     try:

@@ -12,6 +12,8 @@ from pledgewatch_cloud.decide.items.assets import Installation
 from pledgewatch_cloud.logs import log_to_stderr
 from pledgewatch_cloud.mosquitto import (
     CLOUD_USER,
+    MEMORY_BOUNDS_MB,
+    MEMORY_MB,
     AclError,
     DevicesListener,
     Listener,
@@ -55,6 +57,7 @@ def add(commands: Commands) -> None:
     conf.add_argument("--devices-port", type=_port, metavar="PORT", help="where devices are let in, and nobody else")
     conf.add_argument("--devices-ca-file", type=_path, metavar="PATH", help="whose certificates devices have")
     conf.add_argument("--devices-crl-file", type=_path, metavar="PATH", help="those of devices that are taken no more")
+    conf.add_argument("--memory-mb", type=_memory, default=MEMORY_MB, help="what it may fill, in MiB (%(default)s)")
     _add_output(conf)
     conf.set_defaults(command=_conf)
 
@@ -72,6 +75,13 @@ def _user(text: str) -> str:
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"{text} is not from 1 to 65535")
+    return int(text)
+
+
+def _memory(text: str) -> int:
+    least, most = MEMORY_BOUNDS_MB
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not from {least} to {most}")
     return int(text)
 
 
@@ -134,6 +144,7 @@ def _conf(options: argparse.Namespace) -> int:
         crl_file=options.crl_file,
         devices=devices,
         pid_file=options.pid_file,
+        memory_mb=options.memory_mb,
     )
     return _told(configuration_of(listener), options.output)
 

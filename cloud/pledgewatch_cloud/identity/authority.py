@@ -4,6 +4,11 @@ A certificate says a device's name and nothing else of it: what it may do is in 
 book. It begins a little before it was made, for clocks differ, and never outlives its authority. What counts no more is
 in a revocation list (RFC 5280, 5), which the broker reads; whoever reads one that is too old lets nobody in, so it is
 signed anew long before.
+
+An authority is changed for another while devices have certificates of the one before. So those before are known too:
+their certificates are renewed, and each has a list of its own, for whoever reads lists looks for what an authority has
+signed in its own list alone. Numbers are chance, of 160 bits, so the lists of all of them are of the same numbers. The
+key of one before may be what was stolen: of its certificates those count that were given, byte for byte.
 """
 
 import datetime as dt
@@ -37,6 +42,8 @@ EARLIER = dt.timedelta(hours=1)
 _LISTED_EARLIER = dt.timedelta(days=1)  # a broker whose clock is behind would let nobody in
 _UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
 """What the library raises for what is not what it says; the last is no ValueError."""
+_CERTIFICATE, _KEY = b"-----BEGIN CERTIFICATE-----", b"PRIVATE KEY-----"
+_NO_PEM = "is no certificate or key in PEM without a password; make both with `pledgewatch-cloud devices authority`"
 
 
 class AuthorityError(Exception):
@@ -55,11 +62,26 @@ class Request(NamedTuple):
     key_sha256: str
 
 
-class Authority:
-    """Who signs. `chain` are the certificates that a device shows beside its own, PEM."""
+class Former(NamedTuple):
+    """An authority of before; without its key nothing is listed for it. `chain` as of an Authority."""
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, chain: str = "") -> None:
-        self.certificate, self.chain, self._key = certificate, chain, key
+    certificate: x509.Certificate
+    chain: str = ""
+    key: ec.EllipticCurvePrivateKey | None = None
+
+
+class Authority:
+    """Who signs. `chain` are the certificates that a device shows beside its own, PEM; `former`: who has signed
+    before."""
+
+    def __init__(
+        self,
+        certificate: x509.Certificate,
+        key: ec.EllipticCurvePrivateKey,
+        chain: str = "",
+        former: tuple[Former, ...] = (),
+    ) -> None:
+        self.certificate, self.chain, self.former, self._key = certificate, chain, former, key
 
     def issue(self, device: str, request: Request, days: int, now_ms: int) -> Issued:
         """A certificate in a device's name for the key of its request. Raises AuthorityError where this authority is
@@ -90,74 +112,152 @@ class Authority:
     def shown(self, issued: Issued) -> str:
         """A certificate and those that go with it, PEM, its own first."""
         certificate = x509.load_der_x509_certificate(b64decode(issued.certificate))
-        return certificate.public_bytes(Encoding.PEM).decode("ascii") + self.chain
+        former = None if self.has_signed(certificate) else self.former_of(certificate)
+        chain = self.chain if former is None else former.chain
+        return certificate.public_bytes(Encoding.PEM).decode("ascii") + chain
 
     def has_signed(self, certificate: x509.Certificate) -> bool:
         """Whether a certificate is of this authority."""
-        try:
-            certificate.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-            return False
-        return True
+        return _is_of(certificate, self.certificate)
+
+    def former_of(self, certificate: x509.Certificate) -> Former | None:
+        """The authority of before that a certificate is of; None where it is of none of them."""
+        return next((one for one in self.former if _is_of(certificate, one.certificate)), None)
 
     def revocation_list(self, revoked: Iterable[Revoked], now_ms: int) -> bytes:
         """The list of certificates that count no more, PEM."""
-        now = _moment(now_ms)
-        builder = (
-            x509.CertificateRevocationListBuilder()
-            .issuer_name(self.certificate.subject)
-            .last_update(now - _LISTED_EARLIER)
-            .next_update(now + dt.timedelta(days=CRL_DAYS))
-            .add_extension(x509.CRLNumber(now_ms), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
-        )
-        for one in revoked:
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder()
-                .serial_number(int(one.serial, 16))
-                .revocation_date(_moment(one.at_ms))
-                .build()
-            )
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        return _listed(self.certificate, self._key, revoked, now_ms)
+
+    def revocation_lists(self, revoked: Iterable[Revoked], now_ms: int) -> bytes:
+        """That list, and one of each authority of before whose key is known, PEM; one that has ended needs none."""
+        numbers = tuple(revoked)
+        lists = [self.revocation_list(numbers, now_ms)]
+        own = self.certificate.subject, self.certificate.public_key()
+        for one in self.former:
+            is_own = (one.certificate.subject, one.certificate.public_key()) == own  # a longer one over the same key
+            if one.key is not None and not is_own and _moment(now_ms) < one.certificate.not_valid_after_utc:
+                lists.append(_listed(one.certificate, one.key, numbers, now_ms))
+        return b"".join(lists)
 
     def listed_in(self, data: bytes) -> dict[str, int]:
-        """The numbers on a list that this authority has signed, the first in PEM, and when each was revoked; none where
-        it is another's, or none."""
+        """The numbers on a list that this authority or one before has signed, the first in PEM, and when each was
+        revoked; none where it is another's, or none."""
         try:
             found = x509.load_pem_x509_crl(data)
-            if not found.is_signature_valid(self._key.public_key()):
+            own = (self.certificate, *(one.certificate for one in self.former))
+            if not any(found.is_signature_valid(one.public_key()) for one in own):  # type: ignore[arg-type]
                 return {}
             return {f"{one.serial_number:x}": round(one.revocation_date_utc.timestamp()) * 1_000 for one in found}
         except (*_UNREADABLE, TypeError):
             return {}
 
 
-def load(certificate_file: Path, key_file: Path) -> Authority:
+def load(certificate_file: Path, key_file: Path, former_files: Iterable[Path] = ()) -> Authority:
     """The authority in two files: its certificate, which others may follow up to the root, and its key (P-256), which
     nobody but its user may read. Raises AuthorityError."""
-    try:
-        certificates = x509.load_pem_x509_certificates(certificate_file.read_bytes())
-        if key_file.stat().st_mode & 0o077:
-            raise AuthorityError(f"{key_file}: other users may read the authority's key; run chmod 600 on it")
-        key = load_pem_private_key(key_file.read_bytes(), password=None)
-    except OSError as error:
-        raise AuthorityError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        text = f"{certificate_file} or {key_file} is no certificate or key in PEM without a password"
-        raise AuthorityError(f"{text}; make both with `pledgewatch-cloud devices authority`") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise AuthorityError(f"{key_file}: is no P-256 key; make one with `pledgewatch-cloud devices authority`")
-    first, *others = certificates
+    certificates, key = _certificates_in(certificate_file), _key_in(key_file)
+    first = certificates[0]
     if first.public_key() != key.public_key():
         raise AuthorityError(f"{key_file}: is not the key of the first certificate in {certificate_file}")
+    former = _former(former_files)
+    if any(one.certificate == first for one in former):
+        raise AuthorityError(f"{certificate_file}: is an authority of before as well; name another one now")
+    return Authority(first, key, _chain(certificates), former)
+
+
+def _former(files: Iterable[Path]) -> tuple[Former, ...]:
+    """The authorities of before: a file has a certificate, which others may follow up to the root, or a key of one, or
+    both. Raises AuthorityError."""
+    found, keys = [], []
+    for path in files:
+        text = _read(path)
+        if _CERTIFICATE in text:
+            certificates = _certificates_in(path)
+            found.append(Former(certificates[0], _chain(certificates)))
+        if _KEY in text:
+            keys.append((path, _key_in(path)))
+        elif _CERTIFICATE not in text:
+            raise AuthorityError(f"{path}: has neither certificate nor key of an authority of before; leave it out")
+    for path, key in keys:
+        of = [place for place, one in enumerate(found) if one.certificate.public_key() == key.public_key()]
+        if not of:
+            raise AuthorityError(f"{path}: is the key of no certificate of an authority of before; name that one too")
+        for place in of:
+            found[place] = found[place]._replace(key=key)
+    return tuple(found)
+
+
+def _certificates_in(path: Path) -> list[x509.Certificate]:
+    """The first is an authority's. Raises AuthorityError."""
     try:
-        is_authority = first.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        certificates = x509.load_pem_x509_certificates(_read(path))
+    except _UNREADABLE:
+        raise AuthorityError(f"{path} {_NO_PEM}") from None
+    try:
+        is_authority = certificates[0].extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         is_authority = False
     if not is_authority:
-        raise AuthorityError(f"{certificate_file}: may sign no certificates; name an authority's")
-    chain = [one for one in certificates if one.subject != one.issuer] if others else []
-    return Authority(first, key, "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in chain))
+        raise AuthorityError(f"{path}: may sign no certificates; name an authority's")
+    return certificates
+
+
+def _key_in(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Raises AuthorityError."""
+    text = _read(path)
+    if path.stat().st_mode & 0o077:
+        raise AuthorityError(f"{path}: other users may read the authority's key; run chmod 600 on it")
+    try:
+        key = load_pem_private_key(text, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise AuthorityError(f"{path} {_NO_PEM}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise AuthorityError(f"{path}: is no P-256 key; make one with `pledgewatch-cloud devices authority`")
+    return key
+
+
+def _read(path: Path) -> bytes:
+    """Raises AuthorityError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AuthorityError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _chain(certificates: list[x509.Certificate]) -> str:
+    """What goes with certificates of the first of some, PEM: one that vouches for itself is known or is not."""
+    shown = [one for one in certificates if one.subject != one.issuer] if len(certificates) > 1 else []
+    return "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in shown)
+
+
+def _is_of(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _listed(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, revoked: Iterable[Revoked], now_ms: int
+) -> bytes:
+    now = _moment(now_ms)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(certificate.subject)
+        .last_update(now - _LISTED_EARLIER)
+        .next_update(now + dt.timedelta(days=CRL_DAYS))
+        .add_extension(x509.CRLNumber(now_ms), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+    )
+    for one in revoked:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(int(one.serial, 16))
+            .revocation_date(_moment(one.at_ms))
+            .build()
+        )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def create(certificate_file: Path, key_file: Path, name: str, days: int, now_ms: int) -> Authority:

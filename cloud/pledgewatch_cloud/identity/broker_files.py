@@ -26,10 +26,14 @@ What the list had at the start and the journal does not know stays on it (forgot
 
 No fault of one thing keeps another from the broker: a user that the access list cannot have is left out and said once,
 a list of another authority that cannot be read is the one that was read last, and what is written is told.
+
+Lists of other authorities are read at each look, and the broker is told as soon as one is another: whom its owner has
+revoked is as good as revoked here, and one that has ended locks out whoever it is about, the cloud itself among them.
 """
 
 import asyncio
 import contextlib
+import datetime as dt
 import logging
 import os
 import signal
@@ -38,8 +42,12 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from pledgewatch_cloud.clock import Clock
 from pledgewatch_cloud.decide.state import State
+from pledgewatch_cloud.identity import authority_ends
 from pledgewatch_cloud.identity.authority import Authority
 from pledgewatch_cloud.identity.forgotten import forgotten_of
 from pledgewatch_cloud.identity.putting_out import Ousting, PutOut, putting_out_of
@@ -62,7 +70,9 @@ ENDS_EVERY_S = 30.0
 OWN_EVERY_S = 3_600.0
 _RELOAD_S = 30.0
 _MOSQUITTO = "mosquitto"
+_LIST_BEGINS, _LIST_ENDS = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
 _CLOCKS_DIFFER_S = 1.0  # that of files is coarse
+_ENDED = "has ended, so whoever has a certificate of its authority is refused; put the next one there"
 log = logging.getLogger(__name__)
 
 
@@ -97,7 +107,7 @@ class BrokerFiles:
         self.forgotten = forgotten_of(folder / CRL_NAME, authority, writer.state)
         self._listed: State | None = None  # what the revocation list was made of, and the access list
         self._spoken: State | None = None
-        self._signed_ms = self._made_ms = 0
+        self._signed_ms = self._made_ms = self._ends_told_ms = 0
         self._silent_from_ms: int | None = None
         self._is_told = True
         self._told_ms, self._told_s = 0, now_s()  # by the world's clock, and by one that is not set
@@ -107,7 +117,9 @@ class BrokerFiles:
         self._ousting = Ousting(put_out, self._known.tell)
         self._patience_s, self._connected, self._now_s = patience_s, connected, now_s
         self._away_from_s: float | None = None
-        self._lists: dict[Path, bytes] = {}
+        self._lists: dict[Path, bytes] = {}  # those of other authorities, as they were read last
+        self._lists_end: dict[Path, dt.datetime] = {}
+        self._are_others = False  # since ours was signed
         self._unread: list[Path] = []
         self._faults: list[str] = []
         self._outage = Outage(log, "the broker's files are not as the book has them, trying on", "they are again")
@@ -146,6 +158,8 @@ class BrokerFiles:
         state, now_ms = self._writer.state, self._clock.now_ms()
         lost: list[object] = []
         may_tell = self._may_tell()
+        if self._more_lists:
+            await asyncio.to_thread(self._read_lists)
         try:
             # The list of who is let in no more first: who reads one file of before and one of now lets in nobody new.
             if self._is_list_due(state, now_ms):
@@ -169,7 +183,8 @@ class BrokerFiles:
             self._ousting.look(state, now_ms)
             self._known_entry = state.entry
             self._known.tell()
-        lost += [f"{path} cannot be read" for path in self._unread]
+        lost += [f"{path} cannot be read whole" for path in self._unread]
+        lost += [f"{path} {_ENDED}" for path, end in self._lists_end.items() if end.timestamp() * 1_000 <= now_ms]
         if lost:
             self._outage.lost("; ".join(map(str, lost)))
         else:
@@ -197,11 +212,22 @@ class BrokerFiles:
 
     def _is_list_due(self, state: State, now_ms: int) -> bool:
         was = self._listed
-        if was is None or not 0 <= now_ms - self._signed_ms < SIGN_EVERY_MS:
+        if was is None or self._are_others or not 0 <= now_ms - self._signed_ms < SIGN_EVERY_MS:
             return True
-        if was.identities is not state.identities and was.identities.revoked != state.identities.revoked:
-            return True
-        return any(_read(path) is not None for path in self._unread)
+        return was.identities is not state.identities and was.identities.revoked != state.identities.revoked
+
+    def _read_lists(self) -> None:
+        """Read the lists of other authorities; one that is half written by now is read at the next look."""
+        self._unread = []
+        for path in self._more_lists:
+            found = _read(path)
+            if not found or found.count(_LIST_BEGINS) != found.count(_LIST_ENDS):
+                self._unread.append(path)
+            elif found != self._lists.get(path):
+                self._lists[path], self._are_others = found, True
+                self._lists_end.pop(path, None)
+                if (end := _end_of(found)) is not None:
+                    self._lists_end[path] = end
 
     def _is_access_due(self, state: State, now_ms: int) -> bool:
         was = self._spoken
@@ -215,15 +241,17 @@ class BrokerFiles:
         return before is not after and before != after
 
     def _write_list(self, state: State, now_ms: int) -> None:
-        read = {path: _read(path) for path in self._more_lists}
-        self._lists |= {path: one for path, one in read.items() if one is not None}
-        self._unread = [path for path, one in read.items() if one is None]
         revoked = state.identities.revoked
-        own = self._authority.revocation_list((*revoked, *self.forgotten.beside(revoked, now_ms)), now_ms)
+        own = self._authority.revocation_lists((*revoked, *self.forgotten.beside(revoked, now_ms)), now_ms)
         # With a list at all, OpenSSL lets in nobody of whose authority it has none.
         others = b"".join(self._lists.get(path, b"") for path in self._more_lists)
         replace(self._folder / CRL_NAME, own + others)
-        self._listed, self._signed_ms = state, now_ms
+        self._listed, self._signed_ms, self._are_others = state, now_ms, False
+        if not 0 <= now_ms - self._ends_told_ms < SIGN_EVERY_MS:
+            self._ends_told_ms = now_ms
+            for one in authority_ends.told(self._authority, state.identities.identities.values(), now_ms):
+                if not one.is_well:
+                    log.warning("%s", one.text)
 
     def _write_access(self, state: State, now_ms: int) -> None:
         speaking = state.identities.speakers(state.book.installations.values(), now_ms)
@@ -244,6 +272,17 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _end_of(lists: bytes) -> dt.datetime | None:
+    """When the first of some lists ends; None where none of them says."""
+    ends = []
+    for part in lists.split(_LIST_BEGINS)[1:]:
+        try:
+            ends.append(x509.load_pem_x509_crl(_LIST_BEGINS + part).next_update_utc)
+        except (ValueError, UnsupportedAlgorithm):
+            continue  # the broker will say so
+    return min((end for end in ends if end is not None), default=None)
 
 
 def files_of(

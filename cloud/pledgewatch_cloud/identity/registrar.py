@@ -7,8 +7,9 @@ it has the new certificate in force the one before counts no more, and who shows
 
 Each renewal leaves a certificate on the revocation list, and there is room for so many. So one that came by a renewal
 is not renewed while it is young, whatever its device believes of the time. One that came by a claim is: a broker that
-does not take it may take another. But whoever renews it again, for another key than the one before, waits ever longer,
-and is told of: a device keeps the key that it has asked with, and a thief may have its card.
+does not take it may take another; and so is one of an authority of before. But whoever renews it again, for another key
+than the one before, waits ever longer, and is told of: a device keeps the key that it has asked with, and a thief may
+have its card.
 
 A journal that was put back from an older copy knows nothing of what was given since. A certificate that it does not
 know and our authority has signed is the device's, where it was made after all that are known of it, is not on the list
@@ -22,7 +23,7 @@ for those that move have many. How often does: an agent has a pace, and who asks
 import contextlib
 import logging
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container
 from dataclasses import dataclass
@@ -226,7 +227,8 @@ class Registrar:
         async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
             state = self._writer.state
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
-            _check_age(state.identities.of(device), shown, now_ms)
+            if self._authority.has_signed(shown):  # one of before is renewed whenever it is shown
+                _check_age(state.identities.of(device), shown, now_ms)
             issued = self._authority.issue(device, request, self.terms.certificate_days, now_ms)
             try:
                 await self._writer.commit(drafts.renew_device, device, serial_of(shown), issued, now_ms, signed_ms)
@@ -252,9 +254,19 @@ class Registrar:
     def _shown(self, device: str, certificate: str) -> x509.Certificate:
         """The certificate that somebody shows of a device, which ours is. Raises IdentityError, RequestError."""
         shown = read_certificate(certificate)
-        if device_of(shown) != device or not self._authority.has_signed(shown):
+        if device_of(shown) != device or not (self._authority.has_signed(shown) or self._was_given(device, shown)):
             raise IdentityError(Why.REFUSED, f"this certificate is not of {device!r}, or not of this authority")
         return shown
+
+    def _was_given(self, device: str, shown: x509.Certificate) -> bool:
+        """Whether a certificate is of an authority of before, and the one that its device was given by that number:
+        whoever has stolen the key of that authority makes others. Of one that counts no more only the number is left,
+        and it is refused by that."""
+        if self._authority.former_of(shown) is None:
+            return False
+        der, serial = b64encode(shown.public_bytes(Encoding.DER)).decode("ascii"), serial_of(shown)
+        given = self._writer.state.identities.of(device).certificates
+        return all(one.certificate == der for one in given if one.serial == serial)
 
     def _signed(self, shown: x509.Certificate, proof: str, proven: bytes, what: str, signed_ms: int) -> int:
         """The time, where who shows a certificate has its key. Raises RequestError."""

@@ -17,15 +17,16 @@ CERTIFICATE_DAYS_MAX = 825
 class DevicesSettings:
     """How devices come to certificates; docs/DEVICES.md explains it.
 
-    `authority_certificate_file` and `authority_key_file` sign them, good for `certificate_days`; `care_key_file` signs
-    settings and commands. `public_url` is where devices reach the API, `public_ca_file` whose certificate it shows
-    there, where that is not one that every machine knows. `broker_host` and `broker_port` are where they connect, and
-    `broker_ca_file` whose certificate they see. Into `broker_files_folder` access list and revocation list are written
-    whenever they change; `broker_reload` (a command) or SIGHUP to the process in `broker_pid_file` has the broker read
-    them again. `broker_crl_files`: lists of other authorities, whose clients the broker lets in too; they are put
-    beside ours as they are. While somebody is let in by a certificate that was not made here the broker is told every
-    `broker_told_every_s`, by which it forgets whom it has let in before. `cloud_user` and `health_user` are who is
-    named so in certificates of the broker's own clients.
+    `authority_certificate_file` and `authority_key_file` sign them, good for `certificate_days`;
+    `authority_former_files` are certificates and keys of those that did before, while there are devices with
+    certificates of them. `care_key_file` signs settings and commands. `public_url` is where devices reach the API,
+    `public_ca_file` whose certificate it shows there, where that is not one that every machine knows. `broker_host` and
+    `broker_port` are where they connect, and `broker_ca_file` whose certificate they see. Into `broker_files_folder`
+    access list and revocation list are written whenever they change; `broker_reload` (a command) or SIGHUP to the
+    process in `broker_pid_file` has the broker read them again. `broker_crl_files`: lists of other authorities, whose
+    clients the broker lets in too; they are put beside ours as they are. While somebody is let in by a certificate that
+    was not made here the broker is told every `broker_told_every_s`, by which it forgets whom it has let in before.
+    `cloud_user` and `health_user` are who is named so in certificates of the broker's own clients.
     """
 
     authority_certificate_file: Path
@@ -37,6 +38,7 @@ class DevicesSettings:
     broker_ca_file: Path
     public_ca_file: Path | None = None
     certificate_days: int = 90
+    authority_former_files: tuple[Path, ...] = ()
     broker_files_folder: Path | None = None
     broker_crl_files: tuple[Path, ...] = ()
     broker_pid_file: Path | None = None
@@ -86,5 +88,9 @@ class DevicesSettings:
             "broker_ca_file",
             "public_ca_file",
         )
-        lists = {f"[devices] broker_crl_files[{place}]": path for place, path in enumerate(self.broker_crl_files)}
-        return {f"[devices] {name}": getattr(self, name) for name in names} | lists
+        many = {
+            f"[devices] {name}[{place}]": path
+            for name in ("authority_former_files", "broker_crl_files")
+            for place, path in enumerate(getattr(self, name))
+        }
+        return {f"[devices] {name}": getattr(self, name) for name in names} | many

@@ -254,7 +254,7 @@ class SqliteStore(SqliteOutbox):
             for _, text in self._unsealed("said"):
                 raise form.DamagedError(0, text)
             rows = self._rows("SELECT device, body FROM said")
-        return {device: [decode_status(bytes.fromhex(one)) for one in body.split()] for device, body in rows}
+        return {device: [decode_status(bytes.fromhex(one)) for one in body.split(" ")] for device, body in rows}
 
     def entries(self, after: int = 0) -> Iterator[WrittenEntry]:
         """The entries beyond `after`; see Store."""
