@@ -1,5 +1,7 @@
 """The agent's clock: who told the time, and that it does not run backwards."""
 
+import datetime as dt
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pledgewatch_edge.clock import (
     DRIFT_PPM,
     HOLDOVER_MS,
     JUMP_SAID_EVERY_MS,
+    LEAP_MS,
     RELEASED_MS,
     STEP_MS,
     UNCERTAINTY_MS,
@@ -24,6 +27,7 @@ from pledgewatch_edge.clock import (
 from pledgewatch_wire.reading import Clock
 
 NOW_MS = RELEASED_MS + 10_000_000
+HELD_MS = (UNCERTAINTY_MS[Clock.RTC] - UNCERTAINTY_MS[Clock.GPS]) * 1_000_000 // DRIFT_PPM
 
 
 @dataclass
@@ -127,14 +131,20 @@ def test_a_receiver_whose_time_is_compressed() -> None:
         machine.pass_ms(1_000)
 
 
-def test_a_receiver_that_fell_silent_is_believed_for_a_day() -> None:
+def test_what_a_receiver_told_is_held_as_long_as_it_is_as_good_as_a_battery() -> None:
+    """A board without a clock of its own: after twenty days it stamps no more, but dates what it measures yet."""
     machine = Machine(system_ms=1)
     clock = machine.clock()
     clock.set_by_fix(NOW_MS)
-    machine.pass_ms(HOLDOVER_MS)
-    assert clock.now() == (NOW_MS + HOLDOVER_MS, Clock.GPS)
-    machine.pass_ms(1)
-    assert clock.now()[1] == Clock.UNSET
+    machine.pass_ms(HELD_MS)
+    assert clock.now() == (NOW_MS + HELD_MS, Clock.GPS)
+    assert clock.dated(clock.mark()) == (NOW_MS + HELD_MS, UNCERTAINTY_MS[Clock.RTC])
+    machine.pass_ms(10_000)
+    assert clock.now() == (NOW_MS + HELD_MS + 10_000, Clock.UNSET)
+    assert clock.dated(clock.mark()) == (NOW_MS + HELD_MS + 10_000, UNCERTAINTY_MS[Clock.RTC] + 1)
+    assert clock.can_date()
+    clock.set_by_fix(NOW_MS + HELD_MS + 10_000 - 90_000)
+    assert clock.now() == (NOW_MS + HELD_MS - 80_000, Clock.GPS), "a new fix is followed back"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2_000), st.integers(-STEP_MS + 1, 100_000)), max_size=30))
@@ -171,7 +181,7 @@ def test_a_clock_that_is_not_to_be_believed_is_unset_until_a_time_service_or_a_f
     assert clock.now() == (NOW_MS, Clock.UNSET)
     clock.set_by_fix(NOW_MS + 5)
     assert clock.now() == (NOW_MS + 5, Clock.GPS)
-    machine.pass_ms(HOLDOVER_MS + 1)
+    machine.pass_ms(HELD_MS + 10_000)
     assert clock.now()[1] is Clock.UNSET
     machine.is_synchronised = True
     assert clock.now() == (machine.system_ms, Clock.NTP)
@@ -281,7 +291,96 @@ def test_a_computer_whose_clock_is_days_off_judges_certificates_by_the_receiver_
     clock.set_by_fix(NOW_MS)
     machine.system_ms += round(off_days * 86_400_000)
     assert clock.apart() == said
-    by_both = (NOW_MS, machine.system_ms) if is_set else (NOW_MS,)
+    by_both: tuple[int, ...] = (NOW_MS, machine.system_ms) if is_set else (NOW_MS,)
     assert clock.judged_at() == (by_both if said and not is_synchronised else ())
-    machine.pass_ms(HOLDOVER_MS + 1)
-    assert (clock.apart(), clock.judged_at()) == ("", ()), "no receiver tells it any more"
+    for passed_ms in (HOLDOVER_MS + 1, 30 * HOLDOVER_MS):  # no fix any more: as good as before, to a day
+        machine.pass_ms(passed_ms)
+        by_both = tuple(one + passed_ms for one in by_both)
+        assert clock.apart() == said
+        assert clock.judged_at() == (by_both if said and not is_synchronised else ())
+
+
+@pytest.mark.parametrize("is_synchronised", [False, True])
+@pytest.mark.parametrize("off_days", [-3, 3, 3_000])
+def test_a_clock_that_was_found_apart_is_not_gone_back_to(off_days: int, *, is_synchronised: bool) -> None:
+    """Neither a battery's, nor that of a time service, which may be a ship's that tells the time of day."""
+    machine = Machine(system_ms=NOW_MS + off_days * HOLDOVER_MS, is_synchronised=is_synchronised)
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    for passed_ms, by in ((HOLDOVER_MS, Clock.GPS), (1, Clock.GPS), (HELD_MS - HOLDOVER_MS + 9_999, Clock.UNSET)):
+        machine.pass_ms(passed_ms)
+        assert clock.now() == (NOW_MS + machine.monotonic_ms - 5_000, by)
+    machine.system_ms = clock.now()[0]  # somebody has set it
+    assert clock.now()[1] is (Clock.NTP if is_synchronised else Clock.RTC)
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "is_synchronised", "then"),
+    [
+        (0, False, Clock.RTC),
+        (UNCERTAINTY_MS[Clock.RTC] + UNCERTAINTY_MS[Clock.GPS], False, Clock.RTC),
+        (UNCERTAINTY_MS[Clock.RTC] + UNCERTAINTY_MS[Clock.GPS] + 1, False, Clock.UNSET),
+        (0, True, Clock.NTP),
+        (-UNCERTAINTY_MS[Clock.RTC] - UNCERTAINTY_MS[Clock.NTP] - 1, True, Clock.NTP),  # held is as doubtful by then
+        (-UNCERTAINTY_MS[Clock.RTC] - UNCERTAINTY_MS[Clock.NTP] - 2, True, Clock.UNSET),
+    ],
+)
+def test_after_twenty_days_a_clock_that_agreed_is_gone_by(off_ms: int, then: Clock, *, is_synchronised: bool) -> None:
+    machine = Machine(system_ms=NOW_MS + off_ms)
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    machine.pass_ms(HELD_MS)
+    assert clock.now()[1] is Clock.GPS, "of equals the receiver"
+    machine.is_synchronised = is_synchronised
+    machine.pass_ms(10_000)
+    assert clock.now()[1] is then
+    assert (clock.now()[0] == machine.system_ms) is (then is not Clock.UNSET or not off_ms)
+
+
+def test_a_time_service_is_better_than_a_fix_of_yesterday_and_held_when_it_goes() -> None:
+    machine = Machine(system_ms=1)
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS)
+    machine.system_ms, machine.is_synchronised = NOW_MS + 4_000, True
+    machine.pass_ms(HOLDOVER_MS)
+    assert clock.now() == (NOW_MS + HOLDOVER_MS, Clock.GPS)
+    machine.pass_ms(1)
+    assert clock.now() == (NOW_MS + HOLDOVER_MS + 4_001, Clock.NTP)
+    machine.is_synchronised = False
+    machine.pass_ms(HELD_MS)
+    machine.system_ms = 7  # somebody has set it
+    told_ms = NOW_MS + HOLDOVER_MS + 4_001 + HELD_MS
+    assert clock.now() == (told_ms, Clock.NTP)
+    assert clock.dated(clock.mark()) == (told_ms, UNCERTAINTY_MS[Clock.RTC])
+    machine.pass_ms(10_000)
+    assert clock.now() == (told_ms + 10_000, Clock.UNSET)
+    assert clock.dated(clock.mark()) == (told_ms + 10_000, UNCERTAINTY_MS[Clock.RTC] + 1)
+
+
+def test_a_time_service_may_correct_itself() -> None:
+    machine = Machine(is_synchronised=True)
+    clock = machine.clock()
+    for off_ms in (0, 3 * 86_400_000, 86_400_000):
+        machine.system_ms = NOW_MS + off_ms
+        assert clock.now() == (NOW_MS + off_ms, Clock.NTP)
+    machine.system_ms = 1_000
+    assert clock.now() == (NOW_MS + 86_400_000, Clock.NTP), "what it said last, for that cannot be"
+
+
+def test_a_second_that_was_put_in_is_in_the_doubt() -> None:
+    """On the last of June or December, which no count knows of."""
+    july_ms = round(dt.datetime(2026, 7, 1, tzinfo=dt.UTC).timestamp() * 1_000)
+    machine = Machine(system_ms=1)
+    clock = machine.clock()
+    clock.set_by_fix(july_ms - 10_000)
+    before_at = clock.mark()
+    machine.pass_ms(20_000)
+    assert clock.dated(clock.mark()) == (july_ms + 10_000, UNCERTAINTY_MS[Clock.GPS] + LEAP_MS + 2)
+    assert clock.dated(before_at) == (july_ms - 10_000, UNCERTAINTY_MS[Clock.GPS])
+    assert clock.dated(2**62) is not None
+    assert clock.dated(-(2**62)) is not None
+
+
+def test_a_computer_that_slept_counts_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.clock_gettime_ns", lambda kept: {time.CLOCK_BOOTTIME: 7_000_000}[kept])
+    assert boot_ms() == 7

@@ -11,9 +11,9 @@ from authority import Authority
 from cryptography import x509
 from enrolling import enrolling
 
-from pledgewatch_edge.clock import APART_MS, RELEASED_MS, AgentClock
+from pledgewatch_edge.clock import APART_MS, RELEASED_MS, AgentClock, Held
 from pledgewatch_edge.config import BrokerSettings, DeviceSettings, StationSettings
-from pledgewatch_edge.past import PAST_FILE, Past
+from pledgewatch_edge.past import HELD_ANEW_MS, HELD_FILE, PAST_FILE, Past
 from pledgewatch_edge.renewal import Renewal
 from pledgewatch_edge.station import run_station
 from pledgewatch_edge.tls import Shown
@@ -31,11 +31,12 @@ class Machine:
     system_ms: int = NOW_MS
     is_synchronised: bool = False
     keeps_time: bool = True
+    monotonic_ms: int = 5_000
 
     def clock(self) -> AgentClock:
         return AgentClock(
             system_ms=lambda: self.system_ms,
-            monotonic_ms=lambda: 5_000,
+            monotonic_ms=lambda: self.monotonic_ms,
             is_synchronised=lambda: self.is_synchronised,
             keeps_time=self.keeps_time,
         )
@@ -170,6 +171,153 @@ def test_a_disk_that_does_not_take_it_ends_nothing(tmp_path: Path) -> None:
     past = Past(tmp_path / "gone", None, clock)
     past.keep()
     assert clock.past_ms == NOW_MS
+
+
+@pytest.mark.parametrize(("days", "is_gone_by"), [(1, True), (2, False), (180, False)])
+def test_a_battery_that_shows_what_is_past_stamps_nothing(tmp_path: Path, days: int, *, is_gone_by: bool) -> None:
+    """A board whose clock has no battery, and that starts with the time of its image."""
+    (tmp_path / PAST_FILE).write_text(str(NOW_MS))
+    machine = Machine(system_ms=NOW_MS - days * DAY_MS)
+    clock = machine.clock()
+    past = Past(tmp_path, None, clock)
+    past.begin()
+    assert clock.now() == (machine.system_ms, Clock.RTC if is_gone_by else Clock.UNSET)
+    assert (clock.dated(0) is not None) is is_gone_by
+    machine.is_synchronised = True
+    assert clock.now() == (machine.system_ms, Clock.NTP), "a time service is asked each time"
+    past.keep()
+    machine.is_synchronised = False
+    assert clock.now() == (machine.system_ms, Clock.NTP), "and held as it was"
+
+
+def test_a_receiver_that_tells_what_is_past_is_not_held(tmp_path: Path) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    clock.set_by_fix(NOW_MS - 10 * DAY_MS)
+    clock.not_before(NOW_MS)
+    assert clock.now()[1] is Clock.GPS, "followed for a day, as any"
+    machine.monotonic_ms += DAY_MS + 1
+    machine.system_ms += DAY_MS + 1
+    assert clock.now() == (NOW_MS + DAY_MS + 1, Clock.RTC)
+    machine.keeps_time = False
+    alone = machine.clock()
+    alone.set_by_fix(NOW_MS - 10 * DAY_MS)
+    alone.not_before(NOW_MS)
+    machine.monotonic_ms += DAY_MS + 1
+    assert alone.now() == (machine.system_ms, Clock.UNSET)
+    assert alone.dated(alone.mark()) is None
+
+
+def begun(folder: Path, machine: Machine, boot: str = "first") -> tuple[AgentClock, Past]:
+    """A clock as the agent has it after a restart."""
+    clock = machine.clock()
+    past = Past(folder, None, clock, boot=lambda: boot)
+    past.begin()
+    return clock, past
+
+
+@pytest.mark.parametrize("by", [Clock.GPS, Clock.NTP])
+def test_an_agent_that_is_started_again_knows_what_the_one_before_was_told(tmp_path: Path, by: Clock) -> None:
+    """Under deck, on a board without a clock of its own."""
+    machine = Machine(system_ms=1_000, keeps_time=False)
+    clock, past = begun(tmp_path, machine)
+    past.keep()
+    assert not (tmp_path / HELD_FILE).exists(), "nobody has told it anything"
+    if by is Clock.GPS:
+        clock.set_by_fix(NOW_MS)
+    else:
+        machine.system_ms, machine.is_synchronised = NOW_MS, True
+        assert clock.now()[1] is by
+        machine.system_ms, machine.is_synchronised = 1_000, False
+    past.keep()
+    machine.monotonic_ms += 5 * DAY_MS
+    again, _ = begun(tmp_path, machine)
+    assert again.now() == (NOW_MS + 5 * DAY_MS, by)
+    assert again.dated(again.mark()) == clock.dated(clock.mark())
+    other, _ = begun(tmp_path, machine, "second")
+    assert other.now() == (1_000, Clock.UNSET), "another start of the computer counts anew"
+    again.set_by_fix(NOW_MS)
+    Past(tmp_path, None, again, boot=lambda: "first").begin()
+    assert again.now() == (NOW_MS, Clock.GPS), "what is kept is older"
+
+
+def test_the_time_that_is_held_is_written_seldom(tmp_path: Path) -> None:
+    machine = Machine()
+    clock, past = begun(tmp_path, machine)
+    written = set[str]()
+    for _ in range(2 * DAY_MS // 60_000):
+        clock.set_by_fix(NOW_MS + machine.monotonic_ms)
+        past.keep()
+        written.add((tmp_path / HELD_FILE).read_text())
+        machine.monotonic_ms += 60_000
+        machine.system_ms += 60_000
+    assert len(written) == 2 * DAY_MS // HELD_ANEW_MS
+
+
+def test_another_time_that_is_held_is_written_at_once(tmp_path: Path) -> None:
+    machine = Machine()
+    clock, past = begun(tmp_path, machine)
+
+    def kept() -> list[str]:
+        past.keep()
+        return (tmp_path / HELD_FILE).read_text().split()
+
+    clock.set_by_fix(NOW_MS)
+    before = kept()
+    assert before == ["first", str(NOW_MS - 5_000), "5000", "GPS", "0"]
+    machine.monotonic_ms += 60_000
+    machine.system_ms += DAY_MS
+    assert kept() == [*before[:-1], "1"], "the computer's clock was set wrong"
+    machine.system_ms = NOW_MS + 60_000
+    assert kept() == before
+    clock.set_by_fix(NOW_MS + 60_000 - 10_000)
+    assert kept() == before, "for ten seconds it is not worth it"
+    clock.set_by_fix(NOW_MS + 60_000 - 10_001)
+    before = kept()
+    assert before == ["first", str(NOW_MS - 15_001), "65000", "GPS", "0"]
+    machine.monotonic_ms += 1
+    clock.hold(Held(NOW_MS - 15_001, 65_001, Clock.NTP))
+    assert kept() == ["first", str(NOW_MS - 15_001), "65001", "NTP", "0"]
+    past = Past(tmp_path, None, clock, boot=lambda: "second")
+    past.begin()
+    assert kept()[0] == "second"
+
+
+def test_a_battery_that_was_found_wrong_is_not_gone_by_after_a_new_start(tmp_path: Path) -> None:
+    machine = Machine(system_ms=NOW_MS + 3 * DAY_MS)
+    clock, past = begun(tmp_path, machine)
+    assert clock.now()[1] is Clock.RTC, "nobody knows it yet"
+    clock.set_by_fix(NOW_MS)
+    past.keep()
+    machine.monotonic_ms = 100
+    for boot in ("second", "third"):
+        clock, past = begun(tmp_path, machine, boot)
+        past.keep()
+        assert clock.now() == (NOW_MS + 3 * DAY_MS, Clock.UNSET)
+    machine.is_synchronised = True
+    past.keep()  # a time service has set it, and the kernel its battery's clock
+    machine.is_synchronised = False
+    clock, past = begun(tmp_path, machine, "fourth")
+    assert clock.now()[1] is Clock.RTC
+    clock.set_by_fix(NOW_MS + 3 * DAY_MS)
+    past.keep()
+    assert begun(tmp_path, machine, "fifth")[0].now()[1] is Clock.RTC, "found right"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *("", "soon", "first 1 2 GPS", "first x 2 GPS 0", "first 1 2 SUN 0", "\xff" * 9),
+        f"first {NOW_MS} 5001 GPS 0",  # heard in what is to come
+        f"first {NOW_MS} -1 GPS 0",
+        f"first {NOW_MS} 1 RTC 0",
+        "first 0 5000 GPS 0",  # in 1970
+        f"first {10**15} 5000 GPS 0",
+    ],
+)
+def test_a_held_time_that_cannot_be_is_none(tmp_path: Path, kept: str) -> None:
+    (tmp_path / HELD_FILE).write_text(kept, encoding="latin-1")
+    assert begun(tmp_path, Machine(system_ms=1_000))[0].now() == (1_000, Clock.UNSET)
 
 
 async def test_a_station_begins_with_it(tmp_path: Path, own: Path) -> None:

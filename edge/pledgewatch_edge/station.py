@@ -134,7 +134,7 @@ async def run_station(
             if opened is not None:
                 opened(uplink)
             renewal = Renewal(settings.device, identity, uplink.standing, uplink.try_with, clock)
-            undated = Undated(settings.device.state_folder, clock)
+            undated = Undated(settings.device.state_folder, clock, is_linked=lambda: uplink.is_connected)
             hold_s = settings.spool.hold_s
             beyond = Beyond(settings.device.state_folder)
             recorder = Recorder(

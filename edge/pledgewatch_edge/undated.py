@@ -3,9 +3,13 @@
 A sample whose clock is not set waits in a file of its own, with the moment at which it was measured as the computer
 counts it since its start. It has no number yet, for what is numbered and signed never changes. When this start of the
 computer comes to know the time, what waits is reckoned back, each with how far off that may be, and goes to the spool
-before anything newer does. It goes as it is, by a clock that was never set and so evidence of nothing, where the time
-does not become known: after WAIT_MS, when more than READINGS_MAX wait, or when the computer has started anew meanwhile,
-for then nobody knows how long it was off. What is urgent waits too: without a date it would mean nothing to anybody.
+before anything newer does. So does, at once, what is measured when the time was told too long ago to stamp by it.
+
+It goes as it is, by a clock that was never set and so evidence of nothing, where the time does not become known: after
+WAIT_MS with a link, when more than READINGS_MAX wait, or when the computer has started anew meanwhile, for then nobody
+knows how long it was off. Without a link nobody misses it, as in a hold where the power was off; so it waits for
+ALONE_MAX_MS then, as long as its date would be worth something, and the link is often there before the fix. What is
+urgent waits too: without a date it would mean nothing to anybody.
 
 On the disk it is frames (spool/log.py): BOOT, then UNDATED, each written and waited for as those of the spool are, so
 that a kill loses none of it. UNDATED says at which place in the file its samples are, so what stood in one that is
@@ -26,9 +30,8 @@ from functools import partial
 from itertools import groupby, islice, zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
-from uuid import uuid4
 
-from pledgewatch_edge.clock import AgentClock
+from pledgewatch_edge.clock import AgentClock, this_boot
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool.answers import Appended
@@ -50,8 +53,8 @@ from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 UNDATED_FILE: Final = "undated.log"
 READINGS_MAX: Final = 10_000
 WAIT_MS: Final = 24 * 3_600_000
+ALONE_MAX_MS: Final = 30 * 24 * 3_600_000
 AT_ONCE: Final = 1_000
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # The place of the first, how many, urgent or not; then the mark of each (u64), then a payload. Of none, neither.
 _UNDATED: Final = struct.Struct(">IHB")
 # Epoch, number of the first; place in the file of the first, how many waited; how many were refused before. Then a byte
@@ -87,14 +90,6 @@ class Handed(NamedTuple):
     is_whole: bool
 
 
-def this_boot() -> str:
-    """What this start of the computer is called; where the kernel does not say it, a name for this process alone."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return uuid4().hex
-
-
 class Undated:
     """The file of a station. `keep` and `hand_over` may raise SpoolError, and may be called again then."""
 
@@ -104,15 +99,19 @@ class Undated:
         clock: AgentClock,
         *,
         boot: Callable[[], str] = this_boot,
+        is_linked: Callable[[], bool] = lambda: True,
         readings_max: int = READINGS_MAX,
         wait_ms: int = WAIT_MS,
     ) -> None:
-        """Look at what waits in a state folder, of which the caller has sole use."""
+        """Look at what waits in a state folder, of which the caller has sole use. `is_linked`: whether what is numbered
+        could go to the cloud now."""
         self._path = folder / UNDATED_FILE
         self._clock = clock
         self._boot = boot()
         self._readings_max = readings_max
         self._wait_ms = wait_ms
+        self._is_linked = is_linked
+        self._alone_at = clock.mark()  # when there was no link last; there was none for an agent that has just begun
         with disk_errors(self._path):
             data = _read(self._path)
         content = content_of(data)
@@ -143,8 +142,15 @@ class Undated:
         """Whether what waits need not, or may not, wait any longer."""
         if not self._count:
             return not self._is_settled
-        is_over = self._count >= self._readings_max or self._clock.mark() - self._since >= self._wait_ms
-        return self._is_of_another_boot or is_over or self._clock.now()[1] is not Clock.UNSET
+        return self._is_of_another_boot or self._is_over() or self._clock.can_date()
+
+    def _is_over(self) -> bool:
+        """Whether it has waited for long enough, and the time has not become known."""
+        now = self._clock.mark()
+        if not self._is_linked():
+            self._alone_at = now
+        is_too_long = now - max(self._since, self._alone_at) >= self._wait_ms or now - self._since >= ALONE_MAX_MS
+        return is_too_long or self._count >= self._readings_max
 
     def keep(self, some: Sequence[Marked]) -> int:
         """Store samples. On return they are on the disk; what waited since another boot must have been handed over.
@@ -181,7 +187,7 @@ class Undated:
 
         What was numbered before a SpoolError is told by the call that comes to the end.
         """
-        is_dated = not self._is_of_another_boot and self._clock.now()[1] is not Clock.UNSET
+        is_dated = not self._is_of_another_boot and self._clock.can_date()
         self.settle(spool)
         waiting = _marked_in(self._frames())
         waiting += [_LOST] * (self._found - len(waiting))
