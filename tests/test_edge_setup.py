@@ -363,7 +363,7 @@ def test_a_person_is_asked_and_asked_again(
 def test_nothing_is_written_for(
     tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch, answers: list[str], code: int
 ) -> None:
-    typing(monkeypatch, "", "none", *answers)
+    typing(monkeypatch, "", *answers)
     assert setup(tmp_path, "--watch", "0", *WHO, "--broker", "b", *bare) == code
     assert not (tmp_path / "edge.toml").exists()
 
@@ -442,7 +442,6 @@ def test_enter_ends_the_table_on_a_terminal(tmp_path: Path, bare: list[str]) -> 
         for until, answer in (
             (b"4.12", b"\n"),
             (b"probes [1]", b"\n"),
-            (b"contacts [none]", b"\n"),
             (b"[yes]", b"y\n"),
         ):
             while until not in said:

@@ -28,7 +28,7 @@ from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.install import draft, unit
-from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, choose
+from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, NotMeasuredError, choose
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import WATCH_S
@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
         ClaimError,
         ClaimFailedError,
         CloudError,
+        NotMeasuredError,
         StateError,
         SpoolError,
         SpoolCorruptError,
