@@ -32,8 +32,9 @@ class Line:
 
     def __init__(self, link: Path) -> None:
         self.ours, theirs = os.openpty()
+        self.device = os.ttyname(theirs)
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.ttyname(theirs))
+        link.symlink_to(self.device)
         os.close(theirs)
         self.held = os.open(link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(self.held)
@@ -68,7 +69,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 async def test_a_line_of_gpsds_is_left_to_gpsd(tmp_path: Path, line: Line) -> None:
     """By whichever of its names gpsd has it, open or not: it opens a receiver when somebody asks for fixes."""
     os.write(line.ours, b"$GPGGA")
-    async with Gpsd(os.path.realpath(tmp_path / "dev" / "ttyACM0")) as gpsd:
+    async with Gpsd(line.device) as gpsd:
         found = await find(Board(tmp_path / "dev", tmp_path, gpsd_port=gpsd.port))
     assert [(one.section, one.settings) for one in found] == [("gpsd", GpsdSettings(port=gpsd.port))]
     assert line.is_as_it_was

@@ -3,8 +3,8 @@
 What an option says is not asked. With `--yes` nothing is: what is measured and not said otherwise is taken, a receiver
 on a serial line before gpsd, of several the first. Contacts cannot be found, so without a word there are none.
 
-What is there and cannot be measured (a receiver that is plugged in and silent, a bus that hangs) is left out by nobody's
-silence: somebody says that it is to be, or nothing is done.
+What is there and cannot be measured (a receiver that is plugged in and silent, a bus that hangs) is not left out by
+itself: somebody says that it is to be, or nothing is done.
 """
 
 import argparse
@@ -27,7 +27,8 @@ class ChoiceError(ValueError):
 
 
 class NotMeasuredError(Exception):
-    """Something is there and cannot be measured, and nobody has said to leave it out; the text names it, and the cure."""
+    """Something is there and cannot be measured, and nobody has said to leave it out; the text says what, and the
+    cure."""
 
 
 class Chosen(NamedTuple):
@@ -77,7 +78,9 @@ def choose(
     return Chosen(things, _contacts(arguments, asker, header_chip(found)))
 
 
-def _silent(found: Sequence[Found], arguments: argparse.Namespace, *, has_receiver: bool) -> Iterator[tuple[Found, str]]:
+def _silent(
+    found: Sequence[Found], arguments: argparse.Namespace, *, has_receiver: bool
+) -> Iterator[tuple[Found, str]]:
     """What is there, may be the device's and cannot be measured, each with the options that leave it out. One receiver
     is enough: beside it another line may be silent."""
     for one in found:
@@ -133,7 +136,9 @@ def _probes(
         return list(probes)
     about = "Which probes, in the order of their channels? Beside each is what it said last; 0 for none"
     order = " ".join(str(number) for number in range(1, len(probes) + 1))
-    numbers = asker.ask("\n".join([about, *_numbered(probes, said), "probes"]), order, lambda text: _order(text, len(probes)))
+    numbers = asker.ask(
+        "\n".join([about, *_numbered(probes, said), "probes"]), order, lambda text: _order(text, len(probes))
+    )
     return [probes[number - 1] for number in numbers]
 
 

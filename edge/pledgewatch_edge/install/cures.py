@@ -23,14 +23,19 @@ def in_words(error: OSError) -> str:
     """What was wrong, and the cure where one is known."""
     said = os.strerror(error.errno) if error.errno else str(error)
     if error.errno in (errno.EACCES, errno.EPERM):
-        cure = "run this as root (sudo)" if os.geteuid() else "root may not either: look who owns it, and whether it is immutable (ls -ld, lsattr)"
+        cure = (
+            "run this as root (sudo)"
+            if os.geteuid()
+            else "root may not either: look who owns it, and whether it is immutable (ls -ld, lsattr)"
+        )
     else:
         cure = _CURES.get(error.errno or 0, "")
     return f"{said}; {cure}" if cure else said
 
 
-def require_writable(folder: Path) -> None:
-    """Raise OSError where a folder cannot be written, nor be made: by what stands nearest to it. Nothing is made."""
+def require_place(folder: Path, *, is_written: bool = True) -> None:
+    """Raise OSError where something else than a folder is there, or what stands nearest to it is none; with
+    `is_written` also where it cannot be written, nor be made. Nothing is made."""
     for one in (folder, *folder.parents):
         try:
             mode = one.stat().st_mode
@@ -38,7 +43,7 @@ def require_writable(folder: Path) -> None:
             continue
         if not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(one))
-        if not os.access(one, os.W_OK | os.X_OK, effective_ids=True):
+        if is_written and not os.access(one, os.W_OK | os.X_OK):
             number = errno.EROFS if os.statvfs(one).f_flag & os.ST_RDONLY else errno.EACCES
             raise OSError(number, os.strerror(number), str(one))
         return

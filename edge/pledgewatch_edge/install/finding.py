@@ -72,7 +72,8 @@ async def find(board: Board) -> list[Found]:
     """All that is on a board. Takes as long as a serial line is silent at all usual speeds, and two seconds at most
     where none is; GPSD_WAIT_S more where gpsd's port is silent, and ANSWER_S more where a bus hangs in the kernel."""
     gpsd, its_lines = await _gpsd(board.gpsd_host, board.gpsd_port)
-    ports = await asyncio.gather(*(_heard(one) for one in serial_ports(board) if one.resolve() not in its_lines))
+    lines = await asyncio.to_thread(lambda: [one for one in serial_ports(board) if one.resolve() not in its_lines])
+    ports = await asyncio.gather(*(_heard(one) for one in lines))
     chips = await _chips(_buses(board.devices))
     probes, gpio = await asyncio.to_thread(lambda: (list(_probes(board.one_wire)), list(_gpio(board.devices))))
     return [*ports, *gpsd, *probes, *chips, *gpio]
@@ -179,8 +180,12 @@ async def _lines_of_gpsd(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     report: Mapping[str, Any] = {}
     while report.get("class") not in ("DEVICES", "ERROR"):
         report = report_of(await reader.readline())  # ValueError at its end
+    return _paths(report.get("devices"))
+
+
+def _paths(devices: object) -> set[Path]:
+    """The paths that gpsd names, where their links lead."""
     found: set[Path] = set()
-    devices = report.get("devices")
     for one in devices if isinstance(devices, list) else ():
         path = one.get("path") if isinstance(one, dict) else None
         if isinstance(path, str):

@@ -27,11 +27,11 @@ from pledgewatch_edge.claiming import STATE_FOLDER, carry_out, is_left_behind
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
 from pledgewatch_edge.identity import StateError
-from pledgewatch_edge.install import draft, unit
+from pledgewatch_edge.install import cures, draft, unit
 from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, NotMeasuredError, choose
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip
 from pledgewatch_edge.install.live import show_live
-from pledgewatch_edge.install.options import WATCH_S
+from pledgewatch_edge.install.options import SYSTEM_FOLDER, WATCH_S
 from pledgewatch_edge.install.paused import paused
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
 from pledgewatch_edge.install.values import sample_words
@@ -101,6 +101,7 @@ class _Setup:
 
     def run(self) -> int:
         """All parts in their order."""
+        self._require_places()
         identity = self._identity()
         found, chosen = self._found_and_chosen()
         try:
@@ -133,6 +134,23 @@ class _Setup:
             return 0
         self._say("\nself-test: the agent runs for a moment")
         return self._service_tested() if is_ours else _tested(settings, self._arguments.seconds, self._out)
+
+    def _require_places(self) -> None:
+        """Raise what says so where something that is to be written cannot be: who forgot sudo learns it before he is
+        asked."""
+        arguments, config = self._arguments, self._config
+        try:
+            cures.require_place(config.parent)
+        except OSError as error:
+            raise SettingsError(config, [_unwritten(config, error)]) from None
+        is_used = arguments.claim is not None or not arguments.no_self_test or self._is_begun()
+        state = self._state or draft.state_folder_of(config_file.read(config), config.parent) or STATE_FOLDER
+        try:
+            cures.require_place(state, is_written=is_used)
+        except OSError as error:
+            raise StateError(f"{state}: {_unwritten(state, error)}") from None
+        if not arguments.no_unit:
+            unit.require_place(arguments.unit_folder)
 
     def _found_and_chosen(self) -> tuple[list[Found], Chosen]:
         arguments = self._arguments
@@ -207,7 +225,7 @@ class _Setup:
         try:
             owner, _ = whose_spool(folder)
         except OSError as error:
-            raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+            raise StateError(f"{error.filename}: {cures.in_words(error)}") from None
         if owner not in {"", name}:
             raise StateError(
                 f"{folder} holds readings of {owner!r}, not of {name!r}; give another folder with --state-folder"
@@ -224,7 +242,7 @@ class _Setup:
         try:
             is_behind = is_left_behind(before, folder)
         except OSError as error:
-            raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+            raise StateError(f"{error.filename}: {cures.in_words(error)}") from None
         if is_behind:
             raise StateError(
                 f"{before} has the keys and readings of this device, and {folder} has no keys; move all of it there "
@@ -242,7 +260,7 @@ class _Setup:
                 config.parent.mkdir(parents=True)
                 config.parent.chmod(0o755)  # whatever the umask: the service's user reads it
         except OSError as error:
-            raise SettingsError(config, [f"its folder cannot be made: {error.strerror}; run this as who may"]) from None
+            raise SettingsError(config, [f"its folder cannot be made: {cures.in_words(error)}"]) from None
         if identity.claim is not None:
             carry_out(
                 identity.claim,
@@ -274,6 +292,9 @@ class _Setup:
         is_new = unit.install(arguments.unit_folder, text, replace=arguments.replace)
         self._say(f"{arguments.unit_folder / unit.NAME}: {'written' if is_new else 'is as it should be'}")
         if not self._is_begun():
+            is_there = arguments.unit_folder == SYSTEM_FOLDER
+            why = "no systemd runs here" if is_there else f"systemd starts what is in {SYSTEM_FOLDER}"
+            self._say(f"the service was not started: {why}")
             return False
         unit.make_user()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -335,6 +356,11 @@ def _program() -> Sequence[str]:
     """How this program is started: by its own name, where it is installed under one."""
     script = Path(sys.executable).with_name("pledgewatch-edge")
     return [str(script)] if script.exists() else [sys.executable, "-m", "pledgewatch_edge"]
+
+
+def _unwritten(place: Path, error: OSError) -> str:
+    where = "" if error.filename == str(place) else f", for {error.filename}"
+    return f"cannot be written{where}: {cures.in_words(error)}"
 
 
 def _claim_or_nothing(text: str) -> str:
