@@ -5,7 +5,6 @@ import contextlib
 import io
 import os
 import pwd
-import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 from boards import DOOR, PROBES, STICK, SimulatedBoard, one_probe, setup
 from edge_support import DEVICE, OPERATOR, running_broker
 from enrolling import enrolling
+from screens import Screen
 from station import Station
 
 from pledgewatch_edge.__main__ import main
@@ -471,40 +471,6 @@ def test_the_table_stands_still_on_a_terminal_and_is_said_once_elsewhere() -> No
         table.show(rows)
     table.end(rows)
     assert out.getvalue().splitlines() == ["  onewire  28      4.06 °C", "  gps      /dev/a  has said nothing"]
-
-
-class Screen:
-    """A terminal of a few lines, as far as the table goes: what has scrolled off its top is not reached any more."""
-
-    def __init__(self, height: int, text: str) -> None:
-        self.gone: list[str] = []
-        self._height = height
-        self._lines, self._at = [""], 0
-        for part in re.findall(r"\x1b\[\d*[AKJ]|\r|\n|[^\x1b\r\n]+", text):
-            self._take(part)
-
-    @property
-    def shown(self) -> list[str]:
-        """Its lines, without that of the cursor at the end."""
-        return self._lines[:-1]
-
-    def _take(self, part: str) -> None:
-        if part == "\n":
-            self._at += 1
-            if self._at == len(self._lines):
-                self._lines.append("")
-            if self._at == self._height:
-                self.gone.append(self._lines.pop(0))
-                self._at -= 1
-        elif part.endswith("A") and part[0] == "\x1b":
-            self._at = max(0, self._at - int(part[2:-1]))
-        elif part == "\x1b[K":
-            self._lines[self._at] = ""
-        elif part == "\x1b[J":
-            del self._lines[self._at + 1 :]
-            self._lines[self._at] = ""
-        elif part != "\r":
-            self._lines[self._at] += part
 
 
 @pytest.mark.parametrize("height", [2, 3, 5, 6, 7, 24])

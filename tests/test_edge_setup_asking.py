@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tomllib
@@ -16,8 +17,11 @@ from typing import Any
 import pytest
 from boards import one_probe, setup
 from edge_support import DEVICE, OPERATOR
+from screens import Screen
 
 from pledgewatch_edge.install import finding
+from pledgewatch_edge.install.folding import folded, kept
+from pledgewatch_edge.install.self_test import Step, in_words
 from pledgewatch_sim.gpsd import Gpsd, sky, tpv
 
 WHO = ["--operator", OPERATOR, "--device", DEVICE, "--broker", "b"]
@@ -219,3 +223,78 @@ def test_contacts_are_asked_for_where_there_is_a_chip_alone(
     options = ["--watch", "0", "--no-self-test", "--state-folder", str(tmp_path / "state"), *WHO]
     assert setup(tmp_path, *options, *bare) == 0
     assert "contacts [" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("columns", "typed"), [(40, b"\n"), (110, b"what is this\n")])
+def test_enter_at_the_table_leaves_each_row_once(tmp_path: Path, bare: list[str], columns: int, typed: bytes) -> None:
+    """As one looks at it: what is typed moves no cursor while the table stands, and is seen again afterwards."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, columns))
+    before = termios.tcgetattr(theirs)
+    where = ["--config", str(tmp_path / "edge.toml"), "--no-unit", "--no-self-test", *WHO, *bare]
+    words = [sys.executable, "-m", "pledgewatch_edge", "setup", "--state-folder", str(tmp_path / "state"), *where]
+    size = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=size) as process:
+        said = b""
+        for until, answer in ((b"4.12", typed), (b"probes [1]", b"\x04")):
+            while until not in said:
+                said += os.read(ours, 4_096)
+            os.write(ours, answer)
+        shown = Screen(40, said.decode()).shown
+        assert process.wait(30) == 2
+    assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)
+    assert [row.split() for row in shown if row.startswith("  onewire")] == [
+        ["onewire", "28-0316a2794e2f", "4.12", "°C"]
+    ]
+    assert max(map(len, shown)) < columns
+
+
+def test_lines_are_parted_between_words_and_values_alone() -> None:
+    question = (
+        f"Which receiver?\n  1 /dev/serial/by-id/a-receiver-of-a-long-name  {kept('33.74000°, satellites 12', 30)}"
+    )
+    assert folded(question, 30).splitlines() == [
+        "Which receiver?",
+        "  1",
+        "    /dev/serial/by-id/a-receiver-of-a-long-name",
+        "    33.74000°, satellites 12",
+    ]
+    assert folded(question, None) == question.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (
+            60,
+            [
+                "  ok       sensor host  disk free 58481 MiB,",
+                "                        clock offset 6 ms",
+                "  MISSING  broker b     Connection refused",
+                "                        cure: is the broker b running at",
+                "                        this port?",
+            ],
+        ),
+        (
+            39,
+            [
+                "  ok       sensor host",
+                "    disk free 58481 MiB,",
+                "    clock offset 6 ms",
+                "  MISSING  broker b",
+                "    Connection refused",
+                "    cure: is the broker b running at",
+                "    this port?",
+            ],
+        ),
+    ],
+)
+def test_steps_on_a_narrow_terminal(columns: int, lines: list[str]) -> None:
+    steps = [
+        Step("sensor host", is_done=True, said="disk free 58481 MiB, clock offset 6 ms"),
+        Step("broker b", is_done=False, said="Connection refused", cure="is the broker b running at this port?"),
+    ]
+    assert in_words(steps, columns) == lines
+    assert max(map(len, lines)) <= columns

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TextIO, TypeVar
 
 from pledgewatch_edge.install.draft import contact
 from pledgewatch_edge.install.finding import Found, header_chip
+from pledgewatch_edge.install.folding import COLUMNS_LEAST, STAYS, columns_of, folded, kept
 
 NONE: Final = "none"
 NOBODY: Final = "nobody answers; run this in a terminal, or with --yes and what it should choose"
@@ -48,7 +49,8 @@ class Asker:
         """What `use` makes of the answer; where it raises ValueError that is said, and asked again. Raises ChoiceError
         where nobody answers any more."""
         while True:
-            self._out.write(f"{question} [{default}]: " if default else f"{question}: ")
+            asked = f"{question} [{default}]:" if default else f"{question}:"
+            self._out.write(f"{folded(asked, columns_of(self._out))} ")
             self._out.flush()
             line = self._typed.readline(8_192)
             if not line:
@@ -56,7 +58,7 @@ class Asker:
             try:
                 return use(line.strip() or default)
             except ValueError as error:
-                self._out.write(f"{error}\n")
+                self._out.write(f"{folded(str(error), columns_of(self._out))}\n")
 
     def confirm(self, question: str) -> bool:
         """Whether the answer is yes."""
@@ -143,7 +145,11 @@ def _probes(
 
 
 def _numbered(things: Sequence[Found], said: Mapping[Found, str]) -> list[str]:
-    return [f"  {number} {one.place}  {said.get(one, '')}".rstrip() for number, one in enumerate(things, 1)]
+    """Things with numbers, places, and what each said, as lines that can be folded."""
+    return [
+        f"  {number}{STAYS}{one.place}  {kept(said.get(one, ''), COLUMNS_LEAST)}".rstrip()
+        for number, one in enumerate(things, 1)
+    ]
 
 
 def _chip(chips: Sequence[Found], asker: Asker | None) -> list[Found]:

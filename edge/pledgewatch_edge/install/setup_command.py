@@ -30,6 +30,7 @@ from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.install import cures, draft, unit
 from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, NotMeasuredError, choose
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip
+from pledgewatch_edge.install.folding import columns_of, folded
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import SYSTEM_FOLDER, WATCH_S
 from pledgewatch_edge.install.paused import paused
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
         with _stopped_service(arguments):
             return _Setup(arguments, typed, out).run()
     except ChoiceError as error:
-        errors.write(f"{error}\n")
+        errors.write(f"{folded(str(error), columns_of(errors))}\n")
         return BAD_USE
     except (
         ClaimError,
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
         SpoolCorruptError,
         unit.UnitError,
     ) as error:
-        errors.write(f"{error}\n")
+        errors.write(f"{folded(str(error), columns_of(errors))}\n")
         return FAILED
 
 
@@ -329,16 +330,17 @@ class _Setup:
         self._say(f"the service runs; its log: journalctl -u {unit.NAME.removesuffix('.service')}")
 
     def _say(self, line: str) -> None:
-        self._out.write(f"{line}\n")
+        self._out.write(f"{folded(line, columns_of(self._out))}\n")
         self._out.flush()
 
 
 def _tested(settings: EdgeSettings, seconds: float, out: TextIO) -> int:
     steps = asyncio.run(self_test(settings, seconds))
     device = settings.device
-    out.write("".join(f"{line}\n" for line in in_words(steps)))
+    columns = columns_of(out)
+    out.write("".join(f"{line}\n" for line in in_words(steps, columns)))
     ending = "is fitted" if passed(steps) else "is not fitted yet; its readings are kept until all is there"
-    out.write(f"{device.name} of {device.operator} {ending}\n")
+    out.write(f"{folded(f'{device.name} of {device.operator} {ending}', columns)}\n")
     return 0 if passed(steps) else FAILED
 
 
