@@ -112,7 +112,7 @@ def test_from_what_is_plugged_in_to_what_the_cloud_has_committed(
     assert document(tmp_path)["gps"] == {"port": str(board.stick), "interval_s": 60.0}
     assert "clock" not in document(tmp_path), "the agent asks the machine, and a time service counts"
     assert document(tmp_path)["sht3x"]["temperature"] == "temperature_2_mc", "the probes have the two before"
-    assert document(tmp_path)["adxl345"]["address"] == 0x1D
+    assert document(tmp_path)["adxl345"]["address"] == 0x53
     assert document(tmp_path)["contacts"]["chip"] == str(board.devices / "gpiochip0")
     assert (tmp_path / "units" / NAME).exists()
     assert main(["run", "--check", "--config", str(tmp_path / "edge.toml")]) == 0
@@ -125,7 +125,7 @@ def test_each_thing_on_the_board_is_found_by_its_best_name(board: SimulatedBoard
         ("onewire", PROBES[0]),
         ("onewire", PROBES[1]),
         ("sht3x", "1:0x44"),
-        ("adxl345", "1:0x1d"),
+        ("adxl345", "1:0x53"),
         ("contacts", str(board.devices / "gpiochip0")),
     ]
     assert found[0].note == "a receiver at 9600 baud"
@@ -350,7 +350,7 @@ def test_a_person_is_asked_and_asked_again(
     assert found["broker"] == {"host": "mqtt.example.org", "port": 1_883}
     assert found["onewire"]["probes"] == [PROBES[1], PROBES[0]]
     assert "sht3x" not in found
-    assert found["adxl345"]["address"] == 0x1D
+    assert found["adxl345"]["address"] == 0x53
     assert found["contacts"]["lines"] == [{"line": 17, "channel": "motion"}]
     said = capsys.readouterr().out
     for complaint in ("'7' is none of them", "one is named twice", "'maybe' is neither", "contact '17' is none"):

@@ -17,6 +17,7 @@ from pledgewatch_edge.install import finding
 from pledgewatch_edge.install.finding import Board, find
 from pledgewatch_edge.sensors.gpsd import GpsdSettings
 from pledgewatch_sim.gpsd import Gpsd
+from pledgewatch_sim.i2c import Adxl345, FakeSmbus, Sht3x
 
 
 @pytest.fixture
@@ -152,3 +153,14 @@ def test_a_receiver_is_heard_beside_a_gpsd_that_has_another(tmp_path: Path, boar
         return [one.section for one in found if one.section in {"gps", "gpsd"}]
 
     assert asyncio.run(looked()) == ["gps", "gpsd"]
+
+
+@pytest.mark.parametrize(("sht3x", "adxl345"), [(0x44, 0x53), (0x45, 0x1D)])
+def test_chips_are_found_at_both_of_their_addresses(
+    tmp_path: Path, board: SimulatedBoard, monkeypatch: pytest.MonkeyPatch, sht3x: int, adxl345: int
+) -> None:
+    """The first of each is that of the wiring in docs/INSTALL.md: ADDR and SDO at GND."""
+    monkeypatch.setattr("smbus2.SMBus", FakeSmbus({sht3x: Sht3x(4_250, 6_000), adxl345: Adxl345()}))
+    found = asyncio.run(find(Board(board.devices, tmp_path, gpsd_port=1)))
+    chips = [(one.section, one.place) for one in found if one.section in {"sht3x", "adxl345"}]
+    assert chips == [("sht3x", f"1:{sht3x:#04x}"), ("adxl345", f"1:{adxl345:#04x}")]

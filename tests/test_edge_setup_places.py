@@ -115,3 +115,10 @@ def test_a_name_that_no_configuration_can_hold_is_refused(
     assert ended.value.code == 2
     assert r"\udcff' is not UTF-8" in capsys.readouterr().err
     assert not (tmp_path / "edge.toml").exists()
+
+
+def test_a_claim_takes_no_such_name_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["claim", "x", "--config", str(tmp_path / "edge.toml"), "--state-folder", os.fsdecode(b"/tmp/\xff")])
+    assert ended.value.code == 2
+    assert r"\udcff' is not UTF-8" in capsys.readouterr().err
