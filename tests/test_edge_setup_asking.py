@@ -152,6 +152,17 @@ def test_a_silent_line_beside_a_receiver_is_none_of_its(tmp_path: Path, silent: 
     assert document(tmp_path)["gpsd"]
 
 
+def test_the_line_of_a_modbus_device_is_none_of_a_receivers(
+    tmp_path: Path, silent: Silent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registers = '[[registers]]\nchannel = "temperature_mc"\naddress = 0\n'
+    (tmp_path / "reefer.toml").write_text(registers, encoding="utf-8")
+    modbus = f'[modbus]\nline = "{silent.line}"\nmap = "reefer.toml"\n'
+    (tmp_path / "edge.toml").write_text(modbus, encoding="utf-8")
+    assert silent.fitted("--yes", "--probes", "none") == 0
+    assert str(silent.line) not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 1)])
 def test_somebody_is_asked_whether_a_silent_line_is_left_out(
     tmp_path: Path,

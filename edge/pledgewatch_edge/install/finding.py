@@ -54,6 +54,8 @@ class Board(NamedTuple):
     consoles: Path = Path("/sys/class/tty/console/active")
     gpsd_host: str = "127.0.0.1"
     gpsd_port: int = 2_947
+    lines_of_others: frozenset[Path] = frozenset()
+    """Serial lines that are known to be no receiver's, where their links lead."""
 
 
 class Found(NamedTuple):
@@ -72,7 +74,8 @@ async def find(board: Board) -> list[Found]:
     """All that is on a board. Takes as long as a serial line is silent at all usual speeds, and two seconds at most
     where none is; GPSD_WAIT_S more where gpsd's port is silent, and ANSWER_S more where a bus hangs in the kernel."""
     gpsd, its_lines = await _gpsd(board.gpsd_host, board.gpsd_port)
-    lines = await asyncio.to_thread(lambda: [one for one in serial_ports(board) if one.resolve() not in its_lines])
+    others = its_lines | board.lines_of_others
+    lines = await asyncio.to_thread(lambda: [one for one in serial_ports(board) if one.resolve() not in others])
     ports = await asyncio.gather(*(_heard(one) for one in lines))
     chips = await _chips(_buses(board.devices))
     probes, gpio = await asyncio.to_thread(lambda: (list(_probes(board.one_wire)), list(_gpio(board.devices))))

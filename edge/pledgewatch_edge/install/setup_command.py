@@ -156,7 +156,7 @@ class _Setup:
     def _found_and_chosen(self) -> tuple[list[Found], Chosen]:
         arguments = self._arguments
         self._say("looking for sensors (15 s where a serial line is silent)")
-        found = asyncio.run(find(self._board))
+        found = asyncio.run(find(self._board._replace(lines_of_others=self._modbus_lines())))
         if not found:
             self._say("  none is here")
         is_terminal = self._out.isatty()
@@ -170,6 +170,15 @@ class _Setup:
             raise ChoiceError(NOBODY) from None
         said = {one: sample_words(sample) for one, sample in latest.items()}
         return found, choose(found, arguments, self._asker, said)
+
+    def _modbus_lines(self) -> frozenset[Path]:
+        """The serial line that the configuration gives a Modbus device: a receiver is not looked for there."""
+        section = config_file.read(self._config).unwrap().get("modbus")
+        line = section.get("line") if isinstance(section, dict) else None
+        try:
+            return frozenset({(self._config.parent / line).resolve()} if isinstance(line, str) else ())
+        except (ValueError, OSError, RuntimeError):  # no path, or a ring of links; said when it is loaded
+            return frozenset()
 
     def _identity(self) -> _Identity:
         """Who it is to be; nothing where the configuration says so. Raises ChoiceError where nobody says it."""
