@@ -149,6 +149,21 @@ async def test_of_a_device_that_dies_in_the_middle_each_channel_is_told_once(tmp
     await with_device(tmp_path, use)
 
 
+@pytest.mark.parametrize("answered", [0, 2])
+async def test_the_log_names_the_register_that_is_not_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, answered: int
+) -> None:
+    """All that stand behind it in the map are gone with it, so somebody must know which it was."""
+
+    async def use(slave: Slave, _device: Device, samples: AsyncGenerator[Sample, None]) -> None:
+        slave.spoil = lambda answer: answer if len(slave.requests) <= answered else None
+        await anext(samples)
+
+    await with_device(tmp_path, use)
+    [said] = [record.getMessage() for record in caplog.records if "lost" in record.getMessage()]
+    assert said.endswith(f" at {PROBES[answered]} (input {answered})'")
+
+
 async def test_a_device_that_hangs_up_between_two_readings_is_none_that_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

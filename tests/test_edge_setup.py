@@ -5,7 +5,6 @@ import contextlib
 import io
 import os
 import pwd
-import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 from boards import DOOR, PROBES, STICK, SimulatedBoard, one_probe, setup
 from edge_support import DEVICE, OPERATOR, running_broker
 from enrolling import enrolling
+from screens import Screen
 from station import Station
 
 from pledgewatch_edge.__main__ import main
@@ -112,7 +112,7 @@ def test_from_what_is_plugged_in_to_what_the_cloud_has_committed(
     assert document(tmp_path)["gps"] == {"port": str(board.stick), "interval_s": 60.0}
     assert "clock" not in document(tmp_path), "the agent asks the machine, and a time service counts"
     assert document(tmp_path)["sht3x"]["temperature"] == "temperature_2_mc", "the probes have the two before"
-    assert document(tmp_path)["adxl345"]["address"] == 0x1D
+    assert document(tmp_path)["adxl345"]["address"] == 0x53
     assert document(tmp_path)["contacts"]["chip"] == str(board.devices / "gpiochip0")
     assert (tmp_path / "units" / NAME).exists()
     assert main(["run", "--check", "--config", str(tmp_path / "edge.toml")]) == 0
@@ -125,7 +125,7 @@ def test_each_thing_on_the_board_is_found_by_its_best_name(board: SimulatedBoard
         ("onewire", PROBES[0]),
         ("onewire", PROBES[1]),
         ("sht3x", "1:0x44"),
-        ("adxl345", "1:0x1d"),
+        ("adxl345", "1:0x53"),
         ("contacts", str(board.devices / "gpiochip0")),
     ]
     assert found[0].note == "a receiver at 9600 baud"
@@ -350,7 +350,7 @@ def test_a_person_is_asked_and_asked_again(
     assert found["broker"] == {"host": "mqtt.example.org", "port": 1_883}
     assert found["onewire"]["probes"] == [PROBES[1], PROBES[0]]
     assert "sht3x" not in found
-    assert found["adxl345"]["address"] == 0x1D
+    assert found["adxl345"]["address"] == 0x53
     assert found["contacts"]["lines"] == [{"line": 17, "channel": "motion"}]
     said = capsys.readouterr().out
     for complaint in ("'7' is none of them", "one is named twice", "'maybe' is neither", "contact '17' is none"):
@@ -363,7 +363,7 @@ def test_a_person_is_asked_and_asked_again(
 def test_nothing_is_written_for(
     tmp_path: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch, answers: list[str], code: int
 ) -> None:
-    typing(monkeypatch, "", "none", *answers)
+    typing(monkeypatch, "", *answers)
     assert setup(tmp_path, "--watch", "0", *WHO, "--broker", "b", *bare) == code
     assert not (tmp_path / "edge.toml").exists()
 
@@ -442,7 +442,6 @@ def test_enter_ends_the_table_on_a_terminal(tmp_path: Path, bare: list[str]) -> 
         for until, answer in (
             (b"4.12", b"\n"),
             (b"probes [1]", b"\n"),
-            (b"contacts [none]", b"\n"),
             (b"[yes]", b"y\n"),
         ):
             while until not in said:
@@ -472,40 +471,6 @@ def test_the_table_stands_still_on_a_terminal_and_is_said_once_elsewhere() -> No
         table.show(rows)
     table.end(rows)
     assert out.getvalue().splitlines() == ["  onewire  28      4.06 °C", "  gps      /dev/a  has said nothing"]
-
-
-class Screen:
-    """A terminal of a few lines, as far as the table goes: what has scrolled off its top is not reached any more."""
-
-    def __init__(self, height: int, text: str) -> None:
-        self.gone: list[str] = []
-        self._height = height
-        self._lines, self._at = [""], 0
-        for part in re.findall(r"\x1b\[\d*[AKJ]|\r|\n|[^\x1b\r\n]+", text):
-            self._take(part)
-
-    @property
-    def shown(self) -> list[str]:
-        """Its lines, without that of the cursor at the end."""
-        return self._lines[:-1]
-
-    def _take(self, part: str) -> None:
-        if part == "\n":
-            self._at += 1
-            if self._at == len(self._lines):
-                self._lines.append("")
-            if self._at == self._height:
-                self.gone.append(self._lines.pop(0))
-                self._at -= 1
-        elif part.endswith("A") and part[0] == "\x1b":
-            self._at = max(0, self._at - int(part[2:-1]))
-        elif part == "\x1b[K":
-            self._lines[self._at] = ""
-        elif part == "\x1b[J":
-            del self._lines[self._at + 1 :]
-            self._lines[self._at] = ""
-        elif part != "\r":
-            self._lines[self._at] += part
 
 
 @pytest.mark.parametrize("height", [2, 3, 5, 6, 7, 24])

@@ -232,7 +232,7 @@ def test_a_unit_that_says_something_else_is_replaced_only_when_told_to(tmp_path:
         unit.install(tmp_path, "two", replace=False)
     assert (tmp_path / unit.NAME).read_text(encoding="utf-8") == "one"
     assert unit.install(tmp_path, "two", replace=True)
-    with pytest.raises(unit.UnitError, match=r"run this as root \(sudo\), or with --unit-folder"):
+    with pytest.raises(unit.UnitError, match=r"make its folder first, or run it with another --unit-folder"):
         unit.install(tmp_path / "no" / "folder", "two", replace=True)
 
 

@@ -86,6 +86,16 @@ def test_what_an_output_cannot_show_is_a_question_mark(
     assert done.stdout == os.fsencode(tmp_path) + b"/" + shown + b": can be used\n"
 
 
+def test_a_locale_of_ascii_alone_shows_a_question_mark_too() -> None:
+    """Where somebody keeps Python from taking UTF-8 in it."""
+    said = "from pledgewatch_wire.piped import piped; piped(lambda: print('4 \\u00b0C ' + input()) or 0)"
+    ascii_alone = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ascii_alone.pop("PYTHONIOENCODING", None)
+    command = [sys.executable, "-c", said]
+    done = subprocess.run(command, input=b"\xe9\n", capture_output=True, check=False, env=ascii_alone)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"4 ?C ?\n", b"")
+
+
 def test_a_command_that_is_stopped_says_so_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -116,3 +117,29 @@ async def test_what_it_says_can_be_pasted_whatever_the_folder_is_called(tmp_path
         assert named["--state-folder"] == f"{folder}/state"
         touch, remove = (shlex.split(part) for part in said.split("`")[1::2])
         assert (touch, remove) == (["touch", f"{folder}/door"], ["rm", f"{folder}/door"])
+
+
+def ports(said: str) -> list[str]:
+    """What somebody pastes: gpsd's address, and the section of the controller."""
+    return [word for word in said.split() if word.startswith("127.0.0.1:")] + [said.split("\n\n")[3]]
+
+
+@pytest.mark.parametrize("spoiled", [None, b"", b"1 -7", b"\xff 99999999"])
+async def test_what_was_pasted_holds_after_the_next_start(tmp_path: Path, spoiled: bytes | None) -> None:
+    async with played(tmp_path) as said:
+        before = ports(said)
+        (tmp_path / "reefer.toml").write_text("# mine\n", encoding="utf-8")
+    if spoiled is not None:
+        (tmp_path / "board.ports").write_bytes(spoiled)
+    async with played(tmp_path) as said:
+        assert (ports(said) == before) == (spoiled is None)
+    assert (tmp_path / "reefer.toml").read_text(encoding="utf-8") == "# mine\n"
+
+
+async def test_a_port_that_another_program_has_taken_meanwhile_is_another(tmp_path: Path) -> None:
+    async with played(tmp_path) as said:
+        gpsd, controller = ports(said)
+    with socket.create_server(("127.0.0.1", int(gpsd.split(":")[1]))):
+        async with played(tmp_path) as said:
+            assert ports(said)[0] != gpsd
+            assert ports(said)[1] == controller

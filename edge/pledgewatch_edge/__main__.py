@@ -27,9 +27,15 @@ def _parser() -> argparse.ArgumentParser:
         help="what the cloud printed; as an argument others on this machine can read it, so better leave it out and "
         "type it, or pipe it in",
     )
-    claim.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration to complete, TOML")
-    claim.add_argument("--state-folder", type=Path, metavar="FOLDER", help="where keys and readings are to be kept")
-    claim.add_argument("--ca-file", type=Path, metavar="FILE", help="the cloud's CA, where its server does not show it")
+    claim.add_argument(
+        "--config", type=options.place, required=True, metavar="FILE", help="the configuration to complete, TOML"
+    )
+    claim.add_argument(
+        "--state-folder", type=options.place, metavar="FOLDER", help="where keys and readings are to be kept"
+    )
+    claim.add_argument(
+        "--ca-file", type=options.place, metavar="FILE", help="the cloud's CA, where its server does not show it"
+    )
     claim.add_argument("--replace", action="store_true", help="also where the configuration says something else")
     nmea = commands.add_parser("nmea", help="print the fixes of recorded NMEA 0183 files, one JSON object a line")
     nmea.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a recording; - reads standard input")

@@ -4,6 +4,9 @@ What `pledgewatch-edge setup` finds by folders and addresses that it can be told
 receiver's stick, or gpsd; a one-wire tree; and a Modbus device, which is written into a configuration by hand as a real
 one is. Chips on I²C and GPIO lines are met at a kernel's devices, which no ordinary user can make, so they are not
 here. The container stands still in a harbour; its door and its light are files that are there or not.
+
+What was pasted from one start holds after the next: ports are kept in a file and taken again where they are free, and a
+map that somebody has changed stays.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ import errno
 import fcntl
 import math
 import shlex
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +47,8 @@ channel = "light_present"
 table = "discrete"
 address = {LIGHT}
 """
+MAP_FILE: Final = "reefer.toml"
+PORTS_FILE: Final = "board.ports"
 _TURN_S: Final = 1.0
 _SWING_MS: Final = 600_000
 
@@ -71,12 +77,17 @@ async def _play(folder: Path, say: Callable[[str], None], *, has_gpsd: bool) -> 
     line, one_wire = folder / "dev" / "serial" / "by-id" / STICK, folder / "w1"
     line.parent.mkdir(parents=True, exist_ok=True)
     one_wire.mkdir(exist_ok=True)
-    (folder / "reefer.toml").write_text(MAP, encoding="utf-8")
+    if not (folder / MAP_FILE).exists():
+        (folder / MAP_FILE).write_text(MAP, encoding="utf-8")
+    gpsd_port, modbus_port = _ports_before(folder)
     clock = SimulationClock(start_ms=time.time_ns() // 1_000_000, speed=1.0)
     tree = OneWireTree(one_wire, {PROBES[0]: _swinging(4_000), PROBES[1]: _swinging(-18_500)}, clock.now_ms)
     tree.refresh()
-    module = converter(lambda: {1: _registers(folder, clock.now_ms())})
-    async with module as modbus_port, Gpsd() as gpsd, asyncio.TaskGroup() as group:
+    module = converter(lambda: {1: _registers(folder, clock.now_ms())}, modbus_port)
+    gpsd = Gpsd()
+    gpsd.port = gpsd_port
+    async with module as modbus_port, gpsd, asyncio.TaskGroup() as group:
+        (folder / PORTS_FILE).write_text(f"{gpsd.port} {modbus_port}\n", encoding="ascii")
         group.create_task(tree.run(_TURN_S), name="one-wire")
         if has_gpsd:
             line.unlink(missing_ok=True)
@@ -85,6 +96,25 @@ async def _play(folder: Path, say: Callable[[str], None], *, has_gpsd: bool) -> 
             gpsd.unplug()
             group.create_task(_speak(line, clock), name="receiver")
         say(_where(folder, gpsd.port, modbus_port))
+
+
+def _ports_before(folder: Path) -> tuple[int, int]:
+    """The ports of gpsd and of the controller when this board was played before; 0 for one that is not free now."""
+    try:
+        gpsd, modbus = map(int, (folder / PORTS_FILE).read_text(encoding="ascii").split())
+    except (FileNotFoundError, ValueError):
+        return 0, 0
+    return gpsd if _is_free(gpsd) else 0, modbus if _is_free(modbus) else 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
 
 
 async def _speak(line: Path, clock: SimulationClock) -> None:
@@ -122,6 +152,6 @@ Its controller is not found, as a real one is not; it is this section of {folder
 [modbus]
 host = "127.0.0.1"
 port = {modbus_port}
-map = "reefer.toml"
+map = "{MAP_FILE}"
 
 `touch {door}` opens its door and `rm {door}` shuts it; {folder}/light is light in it."""

@@ -1,7 +1,7 @@
 """gpsd's socket as bytes: it speaks first, is asked to watch, and then tells each fix as TPV, its satellites as SKY.
 
 Written from gpsd_json (protocol 3.14). One line a report, ended by CR LF. Whoever has not asked to watch hears nothing
-but the greeting.
+but the greeting, and which devices there are where it asks for those.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ def sky(**others: Any) -> dict[str, Any]:
 class Gpsd:
     """A gpsd that says what it is told to say, to all who watch."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = DEVICE) -> None:
+        self.device = device
         self.port = 0
         self.connections = 0
         self._watching: set[asyncio.StreamWriter] = set()
@@ -81,8 +82,11 @@ class Gpsd:
                 if line.startswith(b"?WATCH=") and json.loads(line.removeprefix(b"?WATCH=").rstrip(b";\r\n ")).get(
                     "enable"
                 ):
-                    writer.write(json.dumps({"class": "DEVICES", "devices": [{"path": DEVICE}]}).encode() + b"\r\n")
                     self._watching.add(writer)
+                elif not line.startswith(b"?DEVICES;"):
+                    continue
+                devices = [{"class": "DEVICE", "path": self.device}]
+                writer.write(json.dumps({"class": "DEVICES", "devices": devices}).encode() + b"\r\n")
         finally:
             self._watching.discard(writer)
             writer.close()

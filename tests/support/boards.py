@@ -38,7 +38,7 @@ class SimulatedBoard:
         self.tree = OneWireTree(self.one_wire, {PROBES[0]: lambda _: 4_062, PROBES[1]: lambda _: -18_500}, lambda: 0)
         self.tree.refresh()
         self.accelerometer = Adxl345()
-        self.bus = FakeSmbus({0x44: Sht3x(4_250, 6_000), 0x1D: self.accelerometer})
+        self.bus = FakeSmbus({0x44: Sht3x(4_250, 6_000), 0x53: self.accelerometer})
         patch.setattr("smbus2.SMBus", self.bus)
         self.contacts = Contacts({DOOR: True})
         patch.setattr("pledgewatch_edge.sensors.contacts.GpiodLines", self.contacts.open_lines)

@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import Final
 
 HAD_ENOUGH: Final = 141
+_RAISING: Final = ("strict", "surrogateescape")
+"""The second is Python's choice in the locale C, and takes bytes that are no characters, but no character that it does
+not know."""
 
 
 def piped(run: Callable[[], int]) -> int:
     """Run a program; its exit code, or HAD_ENOUGH where nobody reads its output any more."""
     _open_closed()
-    if isinstance(sys.stdin, io.TextIOWrapper) and sys.stdin.errors == "strict":
+    if isinstance(sys.stdin, io.TextIOWrapper) and sys.stdin.errors in _RAISING:
         sys.stdin.reconfigure(errors="replace")
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in _RAISING:
         sys.stdout.reconfigure(errors="replace")  # the error stream escapes what it does not know by itself
     try:
         try:

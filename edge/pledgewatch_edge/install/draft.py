@@ -19,6 +19,7 @@ from pledgewatch_edge.agent import EdgeSettings, load
 from pledgewatch_edge.claiming import STATE_FOLDER
 from pledgewatch_edge.config import check_files
 from pledgewatch_edge.identity import replace_file
+from pledgewatch_edge.install import cures
 from pledgewatch_edge.install.finding import Found
 from pledgewatch_edge.sensors import channel_named
 from pledgewatch_edge.sensors.adxl345 import Adxl345Settings
@@ -235,4 +236,4 @@ def _loaded(config: Path, document: tomlkit.TOMLDocument, folder: Path) -> EdgeS
 
 
 def _not_written(config: Path, error: OSError) -> SettingsError:
-    return SettingsError(config, [f"cannot be written: {error.strerror}; run this as who may"])
+    return SettingsError(config, [f"cannot be written: {cures.in_words(error)}"])

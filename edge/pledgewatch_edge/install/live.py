@@ -5,35 +5,33 @@ written anew. That is three escape sequences that every terminal knows, so it wo
 line is wider than the terminal, and what is measured is never cut for that: long places lose their beginnings, since
 things of one kind differ at the end, and what even then has no room stands beneath its place. A cursor goes no higher
 than the first line that is shown, so of a table that is higher than the terminal so much is shown as has room, and how
-many lines there are beneath it; at the end it is written whole. Anywhere else a row is written once, when its first
-value has come.
+many lines there are beneath it; at the end it is written whole. Meanwhile the terminal does not show what is typed:
+Enter would move the cursor. Anywhere else a row is written once, when its first value has come.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import shutil
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+import termios
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.install.finding import Found
+from pledgewatch_edge.install.folding import COLUMNS_LEAST, parted
 from pledgewatch_edge.install.values import sample_words
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import SensorSettings
 
 REFRESH_S: Final = 1.0
 WAITING: Final = "..."
-COLUMNS_LEAST: Final = 24
-"""A narrower terminal is written to as if it had so many columns."""
 LINES_LEAST: Final = 2
-"""And a lower one as if it had a line more than these."""
+"""A lower terminal is written to as if it had a line more than these."""
 PLACE_LEAST: Final = 15
 """So much of a place is always shown: a probe's whole name."""
 _CUT: Final = "..."
 _GAP: Final = "  "
-_STAYS: Final = "\N{NO-BREAK SPACE}"
 Row = tuple[str, str, str]
 
 
@@ -128,15 +126,8 @@ def _fitted(rows: Sequence[Row], columns: int) -> list[str]:
             lines.append(_line((row[0], shortened, row[2]), (section, place)))
         else:
             lines.append(_line((row[0], shortened, ""), (section, place)).rstrip())
-            lines += [_GAP + part for part in _parted(row[2], columns - len(_GAP))]
+            lines += [_GAP + part for part in parted(row[2], columns - len(_GAP))]
     return lines
-
-
-def _parted(said: str, columns: int) -> list[str]:
-    """What is said in lines of so many columns, parted between one value and the next wherever that goes."""
-    values = [one.replace(" ", _STAYS) if len(one) < columns else one for one in said.split(", ")]
-    lines = textwrap.wrap(", ".join(values), columns, break_on_hyphens=False)
-    return [line.replace(_STAYS, " ") for line in lines]
 
 
 def _widest(texts: Iterable[str]) -> int:
@@ -148,6 +139,29 @@ async def show_live(
 ) -> Mapping[Found, Sample]:
     """Show what is measured for so long, or until Enter is pressed where `typed` is a terminal; what was measured
     last. Raises EOFError where the terminal was ended instead (Ctrl-D)."""
+    with _unseen(typed):
+        return await _shown(found, out, in_place=in_place, seconds=seconds, typed=typed)
+
+
+@contextlib.contextmanager
+def _unseen(typed: TextIO | None) -> Iterator[None]:
+    """A terminal that does not show what is typed."""
+    if typed is None:
+        yield
+        return
+    before = termios.tcgetattr(typed.fileno())
+    unseen = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(typed.fileno(), termios.TCSANOW, unseen)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # it is gone
+            termios.tcsetattr(typed.fileno(), termios.TCSANOW, before)
+
+
+async def _shown(
+    found: Sequence[Found], out: TextIO, *, in_place: bool, seconds: float, typed: TextIO | None
+) -> Mapping[Found, Sample]:
     watch, table, enough = Watch(found), Table(out, in_place=in_place), asyncio.Event()
     loop = asyncio.get_running_loop()
     if typed is not None:

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from pledgewatch_edge.agent import EdgeSettings
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
+from pledgewatch_edge.install.folding import beneath, kept
 from pledgewatch_edge.install.live import quick
 from pledgewatch_edge.install.values import is_measured, sample_words
 from pledgewatch_edge.logs import leaves
@@ -36,6 +37,8 @@ from pledgewatch_wire.reading import Clock
 
 TICK_S: Final = 0.1
 REACH_S: Final = 5.0
+BESIDE_LEAST: Final = 30
+BENEATH: Final = "    "
 _CLOCKS: Final = {
     Clock.GPS: "the receiver's time",
     Clock.NTP: "a time service keeps it",
@@ -117,16 +120,26 @@ def passed(steps: Sequence[Step]) -> bool:
     return all(step.is_done for step in steps)
 
 
-def in_words(steps: Sequence[Step]) -> list[str]:
-    """The steps as lines, and below one that was not done its cure."""
+def in_words(steps: Sequence[Step], columns: int | None = None) -> list[str]:
+    """The steps as lines of so many columns, where that is said, and below one that was not done its cure."""
     width = max(len(step.name) for step in steps)
-    lines = []
+    lines: list[str] = []
     for step in steps:
         mark = {True: "ok", False: "MISSING", None: "-"}[step.is_done]
-        lines.append(f"  {mark:<7}  {step.name:<{width}}  {step.said}")
+        lines += _beside(f"  {mark:<7}  {step.name:<{width}}  ", step.said, columns)
         if step.cure:
-            lines.append(f"  {'':<7}  {'':<{width}}  cure: {step.cure}")
+            lines += _beside(f"  {'':<7}  {'':<{width}}  ", f"cure: {step.cure}", columns)
     return lines
+
+
+def _beside(head: str, said: str, columns: int | None) -> list[str]:
+    """What is said beside a head; beneath it where there is little room."""
+    if columns is None or len(head) + len(said) <= columns:
+        return [head + said]
+    if (room := columns - len(head)) >= BESIDE_LEAST:
+        return beneath(kept(said, room), columns, " " * len(head), head)
+    said = kept(said, columns - len(BENEATH))
+    return [*([head.rstrip()] if head.strip() else []), *beneath(said, columns, BENEATH, BENEATH)]
 
 
 class _Test:

@@ -27,11 +27,12 @@ from pledgewatch_edge.claiming import STATE_FOLDER, carry_out, is_left_behind
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
 from pledgewatch_edge.identity import StateError
-from pledgewatch_edge.install import draft, unit
-from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, choose
+from pledgewatch_edge.install import cures, draft, unit
+from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, NotMeasuredError, choose
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip
+from pledgewatch_edge.install.folding import columns_of, folded
 from pledgewatch_edge.install.live import show_live
-from pledgewatch_edge.install.options import WATCH_S
+from pledgewatch_edge.install.options import SYSTEM_FOLDER, WATCH_S
 from pledgewatch_edge.install.paused import paused
 from pledgewatch_edge.install.self_test import in_words, passed, self_test
 from pledgewatch_edge.install.values import sample_words
@@ -64,18 +65,19 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
         with _stopped_service(arguments):
             return _Setup(arguments, typed, out).run()
     except ChoiceError as error:
-        errors.write(f"{error}\n")
+        errors.write(f"{folded(str(error), columns_of(errors))}\n")
         return BAD_USE
     except (
         ClaimError,
         ClaimFailedError,
         CloudError,
+        NotMeasuredError,
         StateError,
         SpoolError,
         SpoolCorruptError,
         unit.UnitError,
     ) as error:
-        errors.write(f"{error}\n")
+        errors.write(f"{folded(str(error), columns_of(errors))}\n")
         return FAILED
 
 
@@ -100,6 +102,7 @@ class _Setup:
 
     def run(self) -> int:
         """All parts in their order."""
+        self._require_places()
         identity = self._identity()
         found, chosen = self._found_and_chosen()
         try:
@@ -133,10 +136,27 @@ class _Setup:
         self._say("\nself-test: the agent runs for a moment")
         return self._service_tested() if is_ours else _tested(settings, self._arguments.seconds, self._out)
 
+    def _require_places(self) -> None:
+        """Raise what says so where something that is to be written cannot be: who forgot sudo learns it before he is
+        asked."""
+        arguments, config = self._arguments, self._config
+        try:
+            cures.require_place(config.parent)
+        except OSError as error:
+            raise SettingsError(config, [_unwritten(config, error)]) from None
+        is_used = arguments.claim is not None or not arguments.no_self_test or self._is_begun()
+        state = self._state or draft.state_folder_of(config_file.read(config), config.parent) or STATE_FOLDER
+        try:
+            cures.require_place(state, is_written=is_used)
+        except OSError as error:
+            raise StateError(f"{state}: {_unwritten(state, error)}") from None
+        if not arguments.no_unit:
+            unit.require_place(arguments.unit_folder)
+
     def _found_and_chosen(self) -> tuple[list[Found], Chosen]:
         arguments = self._arguments
         self._say("looking for sensors (15 s where a serial line is silent)")
-        found = asyncio.run(find(self._board))
+        found = asyncio.run(find(self._board._replace(lines_of_others=self._modbus_lines())))
         if not found:
             self._say("  none is here")
         is_terminal = self._out.isatty()
@@ -150,6 +170,15 @@ class _Setup:
             raise ChoiceError(NOBODY) from None
         said = {one: sample_words(sample) for one, sample in latest.items()}
         return found, choose(found, arguments, self._asker, said)
+
+    def _modbus_lines(self) -> frozenset[Path]:
+        """The serial line that the configuration gives a Modbus device: a receiver is not looked for there."""
+        section = config_file.read(self._config).unwrap().get("modbus")
+        line = section.get("line") if isinstance(section, dict) else None
+        try:
+            return frozenset({(self._config.parent / line).resolve()} if isinstance(line, str) else ())
+        except (ValueError, OSError, RuntimeError):  # no path, or a ring of links; said when it is loaded
+            return frozenset()
 
     def _identity(self) -> _Identity:
         """Who it is to be; nothing where the configuration says so. Raises ChoiceError where nobody says it."""
@@ -206,7 +235,7 @@ class _Setup:
         try:
             owner, _ = whose_spool(folder)
         except OSError as error:
-            raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+            raise StateError(f"{error.filename}: {cures.in_words(error)}") from None
         if owner not in {"", name}:
             raise StateError(
                 f"{folder} holds readings of {owner!r}, not of {name!r}; give another folder with --state-folder"
@@ -223,7 +252,7 @@ class _Setup:
         try:
             is_behind = is_left_behind(before, folder)
         except OSError as error:
-            raise StateError(f"{error.filename}: {error.strerror}; run this as root (sudo)") from None
+            raise StateError(f"{error.filename}: {cures.in_words(error)}") from None
         if is_behind:
             raise StateError(
                 f"{before} has the keys and readings of this device, and {folder} has no keys; move all of it there "
@@ -241,7 +270,7 @@ class _Setup:
                 config.parent.mkdir(parents=True)
                 config.parent.chmod(0o755)  # whatever the umask: the service's user reads it
         except OSError as error:
-            raise SettingsError(config, [f"its folder cannot be made: {error.strerror}; run this as who may"]) from None
+            raise SettingsError(config, [f"its folder cannot be made: {cures.in_words(error)}"]) from None
         if identity.claim is not None:
             carry_out(
                 identity.claim,
@@ -273,6 +302,9 @@ class _Setup:
         is_new = unit.install(arguments.unit_folder, text, replace=arguments.replace)
         self._say(f"{arguments.unit_folder / unit.NAME}: {'written' if is_new else 'is as it should be'}")
         if not self._is_begun():
+            is_there = arguments.unit_folder == SYSTEM_FOLDER
+            why = "no systemd runs here" if is_there else f"systemd starts what is in {SYSTEM_FOLDER}"
+            self._say(f"the service was not started: {why}")
             return False
         unit.make_user()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -307,16 +339,17 @@ class _Setup:
         self._say(f"the service runs; its log: journalctl -u {unit.NAME.removesuffix('.service')}")
 
     def _say(self, line: str) -> None:
-        self._out.write(f"{line}\n")
+        self._out.write(f"{folded(line, columns_of(self._out))}\n")
         self._out.flush()
 
 
 def _tested(settings: EdgeSettings, seconds: float, out: TextIO) -> int:
     steps = asyncio.run(self_test(settings, seconds))
     device = settings.device
-    out.write("".join(f"{line}\n" for line in in_words(steps)))
+    columns = columns_of(out)
+    out.write("".join(f"{line}\n" for line in in_words(steps, columns)))
     ending = "is fitted" if passed(steps) else "is not fitted yet; its readings are kept until all is there"
-    out.write(f"{device.name} of {device.operator} {ending}\n")
+    out.write(f"{folded(f'{device.name} of {device.operator} {ending}', columns)}\n")
     return 0 if passed(steps) else FAILED
 
 
@@ -334,6 +367,11 @@ def _program() -> Sequence[str]:
     """How this program is started: by its own name, where it is installed under one."""
     script = Path(sys.executable).with_name("pledgewatch-edge")
     return [str(script)] if script.exists() else [sys.executable, "-m", "pledgewatch_edge"]
+
+
+def _unwritten(place: Path, error: OSError) -> str:
+    where = "" if error.filename == str(place) else f", for {error.filename}"
+    return f"cannot be written{where}: {cures.in_words(error)}"
 
 
 def _claim_or_nothing(text: str) -> str:

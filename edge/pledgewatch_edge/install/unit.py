@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from pledgewatch_edge.identity import KEY_FILE, replace_file
+from pledgewatch_edge.install import cures
 from pledgewatch_edge.install.options import SYSTEM_FOLDER
 from pledgewatch_edge.spool.log import segments_in
 from pledgewatch_edge.spool.places import spool_of
@@ -92,9 +93,25 @@ def install(folder: Path, text: str, *, replace: bool) -> bool:
             raise UnitError(f"{path} says something else; run the same with --replace, or keep it with --no-unit")
         replace_file(path, text.encode("utf-8"))
     except OSError as error:
-        cure = "run this as root (sudo), or with --unit-folder or --no-unit"
-        raise UnitError(f"{path} cannot be written: {error.strerror}; {cure}") from None
+        raise _not_written(path, error) from None
     return True
+
+
+def require_place(folder: Path) -> None:
+    """Raise UnitError where a unit that is not there yet cannot be put into a folder. Nothing is written."""
+    path = folder / NAME
+    try:
+        if not path.exists():
+            folder.stat()
+            cures.require_place(folder)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> UnitError:
+    return UnitError(
+        f"{path} cannot be written: {cures.in_words(error)}, or run it with another --unit-folder or --no-unit"
+    )
 
 
 def is_of_this_machine(folder: Path) -> bool:

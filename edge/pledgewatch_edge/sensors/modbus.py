@@ -203,16 +203,17 @@ class ModbusSensor:
 
     async def _cells(self) -> AsyncGenerator[Cell, None]:
         """What each register holds, as it is answered; of a device that is lost, that the rest is gone."""
-        answered = 0
+        answered, asked = 0, ""
         try:
             client = await self._connected()
             for register in self._registers:
+                asked = f" at {register.channel} ({register.table} {register.address})"
                 cell = await self._read(client, register)
                 answered += 1
                 yield cell
         except ModbusLostError as error:
             self._let_go()
-            self._world.lost(str(error))
+            self._world.lost(f"{error}{asked}")
             for register in self._registers[answered:]:
                 yield Cell(channel_named(register.channel), 0, Quality.SENSOR_GONE)
             return
