@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import random
 import shutil
@@ -344,3 +345,19 @@ def test_what_more_of_the_old_log_breaks_while_it_is_moved_is_counted(
     with new_spool(state) as spool:
         assert (spool.measured_total, spool.broken_total) == (COUNT, COUNT - spool.spooled)
         assert 0 < spool.broken_total <= SEGMENT_READINGS
+
+
+def test_what_is_said_to_be_lost_is_what_this_moving_lost(
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pledgewatch_edge.spool.moving")
+    no_room(monkeypatch)
+    [*_, last] = sorted((state / "spool").glob("*.log"))
+    last.write_bytes(last.read_bytes()[:200] + bytes(last.stat().st_size - 200))
+    with new_spool(state) as spool:
+        found = spool.spooled
+        identity.keep_epoch(state, spool.epoch + 1)
+    with new_spool(state) as spool:
+        assert (spool.spooled, spool.broken_total) == (found, COUNT - found)
+    said = [one.getMessage().partition("readings=")[2] for one in caplog.records if "moved epoch" in one.getMessage()]
+    assert said == [f"{found} lost={COUNT - found}", f"{found} lost=0"]

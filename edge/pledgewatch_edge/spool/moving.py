@@ -184,6 +184,8 @@ def _removed(unit: Unit) -> list[Path]:
 def _settle(folder: Path, planned: Totals, last: int) -> None:
     """Count what has become of the plan, and have the new life wait for its place. Raises SpoolError."""
     moving = folder / MOVING_FOLDER
+    with disk_errors(folder):
+        before = read_totals(folder).broken  # in the tally of the old life, which stays until the new one has its place
     less = planned.head_sequence - last
     counted = planned._replace(
         head_sequence=last,
@@ -205,7 +207,7 @@ def _settle(folder: Path, planned: Totals, last: int) -> None:
         flush_folder(moving)
         moving.replace(folder / NEW_FOLDER)
         flush_folder(folder)
-    log.info("spool moved epoch=%d readings=%d lost=%d", planned.epoch, last, counted.broken)
+    log.info("spool moved epoch=%d readings=%d lost=%d", planned.epoch, last, max(0, counted.broken - before))
 
 
 def _with_less(ended: Ended, less: int) -> Ended:
