@@ -619,7 +619,10 @@ def test_a_folder_that_another_agent_uses(tmp_path: Path, bare: list[str], capsy
     load_or_create_key(tmp_path / "state")
     with sole_use(tmp_path / "state"):
         assert self_tested(tmp_path, 1.0) == 1
-    assert "another agent is using this folder; stop it first" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "another agent is using this folder; stop it first" in said
+    assert "kept" not in said, "nothing is, of what this one measured: it measured nothing"
+    assert said.endswith(f"{DEVICE} of {OPERATOR} could not be tested: nothing was measured\n")
 
 
 class HungUp(ThreadingTCPServer):

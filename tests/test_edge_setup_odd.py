@@ -153,7 +153,7 @@ def test_a_program_that_the_services_user_may_not_run_is_said(
     """As where it was installed with a umask of 077."""
     systemctl(tmp_path, "inactive")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    for name in ("is_of_this_machine", "make_user", "give_away"):
+    for name in ("is_of_this_machine", "make_user", "give_away", "require_reachable"):
         monkeypatch.setattr(f"pledgewatch_edge.install.unit.{name}", lambda *_: True)
     real_run = subprocess.run
 

@@ -107,6 +107,11 @@ def test_a_certificate_made_by_hand_is_looked_at_too(
     said = capsys.readouterr().err
     assert said.count("ca has no certificate in PEM that the broker could be known by; put the right file there") == 1
     assert said.count("are no certificate and its key in PEM") == 1
+    (site.folder / "ca").unlink()
+    assert main(["status", "--config", str(site.file)]) == 0
+    assert f"its broker's authority {site.folder}/ca is not there, or cannot be read; put the right file there" in (
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("is_disk_full", [False, True])

@@ -34,6 +34,7 @@ from pledgewatch_edge.identity import (
     replace_file,
     sole_use,
 )
+from pledgewatch_edge.ownership import as_owner_of
 from pledgewatch_edge.spool.file import whose_spool
 from pledgewatch_edge.tls_identity import BROKER_CA_FILE, CARE_FILE, CLOUD_CA_FILE, TlsIdentity, told
 from pledgewatch_wire.claims import CLAIMS_PATH, Claim, claim_proof, read_claim
@@ -93,6 +94,22 @@ def carry_out(
     """
     claim = read_claim(text)
     identity = configuration.identity_of(claim)
+    authority = None if ca_file is None else _authority(claim, ca_file)  # the state folder's user may not read it
+    with as_owner_of([identity.folder]):
+        given = _taken(text, claim, configuration, identity, authority, say, now_ms)
+    configuration.complete(claim, given, identity, say)
+
+
+def _taken(
+    text: str,
+    claim: Claim,
+    configuration: Configuration,
+    identity: TlsIdentity,
+    authority: bytes | None,
+    say: Callable[[str], None],
+    now_ms: Callable[[], int],
+) -> Given:
+    """What is done in the state folder: keys are made, the cloud is asked, what it gave is put there."""
     state = identity.folder
     key = load_or_create_key(state)
     with _disk_errors(state), sole_use(state):
@@ -110,7 +127,7 @@ def carry_out(
                 key_hex=public_key_hex(key),
                 sign=key.sign,
                 state=state,
-                ca_file=ca_file,
+                authority=authority,
                 say=say,
                 now_ms=now_ms,
             )
@@ -120,7 +137,7 @@ def carry_out(
         given = _given(answer, claim)
         configuration.check_further(given.settings)
         _apply(given, claim, identity, state, say)
-    configuration.complete(claim, given, identity, say)
+    return given
 
 
 @contextlib.contextmanager
@@ -140,7 +157,7 @@ def _asked(
     key_hex: str,
     sign: Callable[[bytes], bytes],
     state: Path,
-    ca_file: Path | None,
+    authority: bytes | None,
     say: Callable[[str], None],
     now_ms: Callable[[], int],
 ) -> Mapping[str, Any]:
@@ -148,7 +165,8 @@ def _asked(
     request = identity.request(claim.device)
     der = x509.load_pem_x509_csr(request).public_bytes(Encoding.DER)
     judges_time = now_ms() >= RELEASED_MS
-    authority = _authority(claim, ca_file)
+    if authority is None and claim.ca_sha256:
+        authority = known_by_hash(claim.url, claim.ca_sha256)
     answer: Answer = CloudApi(claim.url, ca_der=authority, judges_time=judges_time).post(
         CLAIMS_PATH,
         {
@@ -168,10 +186,8 @@ def _asked(
     return answer.said
 
 
-def _authority(claim: Claim, ca_file: Path | None) -> bytes | None:
-    """Whom to know the cloud by (DER); None: whom this computer believes, or nobody where it is this computer."""
-    if ca_file is None:
-        return known_by_hash(claim.url, claim.ca_sha256) if claim.ca_sha256 else None
+def _authority(claim: Claim, ca_file: Path) -> bytes:
+    """Whom to know the cloud by (DER), of those in a file."""
     try:
         found = [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(ca_file.read_bytes())]
     except OSError as error:

@@ -18,7 +18,8 @@ from pledgewatch_edge.config import check_files
 from pledgewatch_edge.ended import ended_of
 from pledgewatch_edge.identity import StateError, load_or_create_key, public_key_hex
 from pledgewatch_edge.logs import to_stream
-from pledgewatch_edge.own_files import faults_of_files
+from pledgewatch_edge.own_files import cure_of, faults_of_files
+from pledgewatch_edge.ownership import as_owner_of
 from pledgewatch_edge.sensors import faults_of
 from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool.file import status
@@ -64,14 +65,15 @@ def act(
     beside: Sequence[process.Beside] = (),
 ) -> int:
     """Run one of the commands of `add_station_commands`, with what a program runs beside its stations. Returns the exit
-    code; raises SettingsError."""
+    code; raises SettingsError. What root does is done as the user whose the state folders are (ownership.py)."""
     match arguments.command:
         case "identity":
             return _print_each(stations, identity_of, _in_json, out, errors)
         case "status":
             return _print_each(stations, status_of, _in_json if arguments.json else _in_words, out, errors)
         case _:
-            return _run(stations, beside, arguments, out, errors)
+            with as_owner_of([one.settings.device.state_folder for one in stations], goes_on=True):
+                return _run(stations, beside, arguments, out, errors)
 
 
 def identity_of(station: Station) -> Mapping[str, object]:
@@ -88,12 +90,13 @@ def status_of(station: Station) -> Mapping[str, object]:
     """How a station's spool, its budget and its certificate stand. Raises SpoolError."""
     device = station.settings.device
     folder = device.state_folder
+    spool = status(folder)
     budget = budget_status(folder, station.settings.uplink.bytes_per_day)
     standing = standing_of(folder, device.pkcs11, addresses=_addresses(station))
     wrong = standing["wrong"]
     assert isinstance(wrong, list)
     wrong = [*wrong, *_lost(station), *faults_of_files(station.settings), *ended_of(station)]
-    return {**status(folder), **budget, **standing, "wrong": list(dict.fromkeys(wrong))}
+    return {**spool, **budget, **standing, "wrong": list(dict.fromkeys(wrong))}
 
 
 def _lost(station: Station) -> list[str]:
@@ -101,9 +104,9 @@ def _lost(station: Station) -> list[str]:
     broker = station.settings.broker
     shown = {"certificate": broker.certificate_file, "key": broker.key_file, "broker's authority": broker.ca_file}
     return [
-        f"its {what} {path} is not there, or cannot be read; claim it again"
+        f"its {what} {path} is not there, or cannot be read; {cure_of(path, station.settings)}"
         for what, path in shown.items()
-        if unreadable({what: path})
+        if path is not None and unreadable({what: path})
     ]
 
 
@@ -182,7 +185,8 @@ def _print_each(
     for station in stations:
         device = station.settings.device
         try:
-            told = tell(station)
+            with as_owner_of([device.state_folder]):
+                told = tell(station)
         except (StateError, SpoolError, SpoolCorruptError) as error:
             errors.write(f"{error}\n")
             code = FAILED

@@ -8,12 +8,15 @@ Reading a configuration touches no network, no device and no state; `check_files
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
+from pledgewatch_edge.spool.errors import cure_of_refusal
 from pledgewatch_wire.hosts import require_host, require_url
 from pledgewatch_wire.mqtt_settings import MqttProtocol, require_tls_files
+from pledgewatch_wire.named_file import look_at_named
 from pledgewatch_wire.settings import SettingsError, unreadable
 from pledgewatch_wire.topics import is_name
 
@@ -208,13 +211,27 @@ def check_files(settings: SharedSettings, file: Path) -> None:
         if device.cloud_url is not None:  # it was claimed, and nobody can put there what only a claim makes
             own = {place: path for place, path in named.items() if path and path.parent == device.state_folder}
         if unreadable(own):
-            lost = [f"{device.name} has no key or no certificate in {device.state_folder} that can be read; claim it"]
+            cure = "claim it" if _may_look_for(own.values()) else cure_of_refusal(device.state_folder)
+            lost = [f"{device.name} has no key or no certificate in {device.state_folder} that can be read; {cure}"]
         named = {place: path for place, path in named.items() if place not in own}
         named |= {"[device] cloud_ca_file": settings.device.cloud_ca_file}
         if settings.device.pkcs11 is not None:
             named |= {f"[device] pkcs11 {key}": getattr(settings.device.pkcs11, key) for key in ("module", "pin_file")}
     if errors := [*lost, *unreadable(named)]:
         raise SettingsError(file, errors)
+
+
+def _may_look_for(files: Iterable[Path | None]) -> bool:
+    """Whether files are ours to read, there or not."""
+    for path in files:
+        try:
+            if path is not None:
+                look_at_named(path)
+        except PermissionError:
+            return False
+        except (OSError, ValueError):
+            continue
+    return True
 
 
 def broker_files(place: str, broker: BrokerSettings) -> dict[str, Path | None]:

@@ -20,6 +20,7 @@ What lets the device into the broker is beside them (tls_identity.py).
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -39,7 +40,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from pledgewatch_edge.spool.errors import UNREADABLE, tried
+from pledgewatch_edge.spool.errors import UNREADABLE, cure_of_refusal, tried
 from pledgewatch_wire.codec import MAX_EPOCH
 
 KEY_FILE: Final = "device.key"
@@ -62,7 +63,7 @@ def load_or_create_key(folder: Path) -> Ed25519PrivateKey:
     Raises StateError where the key cannot be read, is no Ed25519 key, or is open to other users.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_state_folder(folder)
         path = folder / KEY_FILE
         if not path.exists():
             if not (folder / EPOCH_FILE).exists():
@@ -70,7 +71,35 @@ def load_or_create_key(folder: Path) -> Ed25519PrivateKey:
             _create_key(path)
         return _load_key(path)
     except OSError as error:
-        raise StateError(f"{error.filename}: {error.strerror}; give the agent a folder it may write") from None
+        raise StateError(f"{error.filename}: {error.strerror}; {_cure_of(error, folder)}") from None
+
+
+def _cure_of(error: OSError, folder: Path) -> str:
+    is_hidden = error.filename == str(folder / KEY_FILE) or not os.access(folder.parent, os.X_OK)
+    if isinstance(error, PermissionError) and is_hidden:
+        return cure_of_refusal(folder)
+    return "give the agent a folder it may write"
+
+
+def make_state_folder(folder: Path) -> None:
+    """Make a state folder, where it is not there. Raises OSError."""
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there, so that others come through, whatever the umask.
+    Raises OSError."""
+    for one in reversed([folder, *folder.parents]):
+        if one.exists():
+            continue
+        with contextlib.suppress(FileExistsError):  # another has just made it, who knows for whom
+            one.mkdir()
+            descriptor = os.open(one, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fchmod(descriptor, 0o755)
+            finally:
+                os.close(descriptor)
 
 
 def look_at_key(folder: Path) -> bool:
@@ -80,7 +109,7 @@ def look_at_key(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        text = f"{error.filename} cannot be read: {error.strerror}; run this as the user whose it is"
+        text = f"{error.filename} cannot be read: {error.strerror}; {cure_of_refusal(folder)}"
         raise StateError(text) from None
     return True
 
@@ -150,17 +179,22 @@ def begin_above(folder: Path, known: int, spool_epoch: int) -> None:
 @contextlib.contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which no other user may open and so hold. Raises StateError while another agent holds
-    it, or where it cannot be opened."""
+    it, or where it cannot be opened. No link is followed, nor is anything changed of a file that has another name too:
+    where we are root, the folder's user would have us change any file."""
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StateError(f"{folder / LOCK_FILE} is a link, and no agent makes one; remove it") from None
         text = (
             f"{folder / LOCK_FILE}: {error.strerror}; run this as the user whose folder it is, or give it to that user"
         )
         raise StateError(text) from None
     with os.fdopen(descriptor, "r+b") as file:
         with contextlib.suppress(PermissionError):  # it is another user's, who has let us
-            if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:  # else each start would write to the card
+            found = os.fstat(descriptor)
+            is_own = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+            if is_own and stat.S_IMODE(found.st_mode) != 0o600:  # else each start would write to the card
                 os.fchmod(descriptor, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

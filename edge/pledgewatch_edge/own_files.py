@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pledgewatch_edge.config import StationSettings
 from pledgewatch_edge.identity import KEY_FILE, StateError, look_at_key
-from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError, cure_of_refusal
 from pledgewatch_edge.spool.file import whose_spool
 from pledgewatch_edge.tls_identity import TlsIdentity, pair_faults
 
@@ -28,6 +28,10 @@ def _said(look: Callable[[StationSettings], Iterator[str]], settings: StationSet
         yield from look(settings)
     except (StateError, SpoolError, SpoolCorruptError) as error:
         yield str(error)
+    except OSError as error:
+        is_refusal = isinstance(error, PermissionError)
+        cure = f"; {cure_of_refusal(settings.device.state_folder)}" if is_refusal else ""
+        yield f"{error.filename}: {error.strerror}{cure}"
 
 
 def _device_key(settings: StationSettings) -> Iterator[str]:
@@ -59,7 +63,7 @@ def _authority(settings: StationSettings) -> Iterator[str]:
         try:
             ssl.create_default_context(cafile=path)
         except OSError:
-            yield f"{path} has no certificate in PEM that {cure} could be known by; {_cure_of(path, settings)}"
+            yield f"{path} has no certificate in PEM that {cure} could be known by; {cure_of(path, settings)}"
 
 
 def _shown(settings: StationSettings) -> Iterator[str]:
@@ -92,5 +96,6 @@ def _is_claimed(settings: StationSettings) -> bool:
     return device.pkcs11 is not None or (shown is not None and shown.parent == device.state_folder)
 
 
-def _cure_of(path: Path, settings: StationSettings) -> str:
+def cure_of(path: Path, settings: StationSettings) -> str:
+    """How a file that a configuration names gets right, or to its place."""
     return "claim it again" if path.parent == settings.device.state_folder else "put the right file there"

@@ -39,6 +39,7 @@ TICK_S: Final = 0.1
 REACH_S: Final = 5.0
 BESIDE_LEAST: Final = 30
 BENEATH: Final = "    "
+_SENSOR: Final = "sensor "
 _CLOCKS: Final = {
     Clock.GPS: "the receiver's time",
     Clock.NTP: "a time service keeps it",
@@ -120,6 +121,15 @@ def passed(steps: Sequence[Step]) -> bool:
     return all(step.is_done for step in steps)
 
 
+def verdict(steps: Sequence[Step]) -> str:
+    """What a device is by its steps. Where the agent ended before it came to its sensors, nothing is kept of them."""
+    if passed(steps):
+        return "is fitted"
+    if all(one.is_done is None for one in steps if one.name.startswith(_SENSOR)):
+        return "could not be tested: nothing was measured"
+    return "is not fitted yet; its readings are kept until all is there"
+
+
 def in_words(steps: Sequence[Step], columns: int | None = None) -> list[str]:
     """The steps as lines of so many columns, where that is said, and below one that was not done its cure."""
     width = max(len(step.name) for step in steps)
@@ -159,6 +169,7 @@ class _Test:
         """All steps."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._seconds
+        self._watched = self._made()
         try:
             load_or_create_key(self._folder)
             self._before = self._counts()
@@ -174,9 +185,8 @@ class _Test:
 
     async def _life(self, enough: Callable[[], bool], until: float) -> None:
         """The agent, until there is enough or the time is up."""
-        sensors = sensors_of(self._settings, self._clock)
         before = self._watched
-        self._watched = [(_WatchedOfSpool if isinstance(one, WatchesSpool) else _Watched)(one) for one in sensors]
+        self._watched = self._made()
         for now, then in zip(self._watched, before, strict=False):
             now.take_over(then)
         stop = asyncio.Event()
@@ -190,6 +200,10 @@ class _Test:
         self._look()
         stop.set()
         await station
+
+    def _made(self) -> list[_Watched]:
+        sensors = sensors_of(self._settings, self._clock)
+        return [(_WatchedOfSpool if isinstance(one, WatchesSpool) else _Watched)(one) for one in sensors]
 
     def _opened(self, uplink: Uplink) -> None:
         self._uplink = uplink
@@ -223,11 +237,11 @@ class _Test:
         return [_sensor_step(one) for one in self._watched]
 
     def _clock_step(self) -> Step:
+        if self._failure and not any(one.was_asked for one in self._watched):
+            return _untried("clock")
         clock = self._clock.now()[1]
         if clock in _CLOCKS:
             return _done("clock", _CLOCKS[Clock(clock)])
-        if self._failure and not any(one.was_asked for one in self._watched):
-            return _untried("clock")
         return _missing(
             "clock",
             "not known; readings wait without a number",
@@ -312,7 +326,7 @@ class _Test:
 
 
 def _sensor_step(one: _Watched) -> Step:
-    name = f"sensor {one.name}"
+    name = f"{_SENSOR}{one.name}"
     if not one.was_asked:  # the agent ended before it came to its sensors
         return _untried(name)
     if one.latest is None:

@@ -26,7 +26,7 @@ from pledgewatch_edge.claim_steps import ClaimFailedError
 from pledgewatch_edge.claiming import STATE_FOLDER, carry_out, is_left_behind
 from pledgewatch_edge.cloud_api import CloudError
 from pledgewatch_edge.config import check_files, require_name
-from pledgewatch_edge.identity import StateError
+from pledgewatch_edge.identity import StateError, make_folder, make_state_folder
 from pledgewatch_edge.install import cures, draft, unit
 from pledgewatch_edge.install.choosing import NOBODY, Asker, ChoiceError, Chosen, NotMeasuredError, choose
 from pledgewatch_edge.install.finding import Board, Found, find, header_chip
@@ -34,8 +34,9 @@ from pledgewatch_edge.install.folding import columns_of, folded
 from pledgewatch_edge.install.live import show_live
 from pledgewatch_edge.install.options import SYSTEM_FOLDER, WATCH_S
 from pledgewatch_edge.install.paused import paused
-from pledgewatch_edge.install.self_test import in_words, passed, self_test
+from pledgewatch_edge.install.self_test import in_words, passed, self_test, verdict
 from pledgewatch_edge.install.values import sample_words
+from pledgewatch_edge.ownership import as_owner_of
 from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
 from pledgewatch_edge.spool.file import whose_spool
 from pledgewatch_edge.spool.reserve import room_doubt
@@ -57,11 +58,9 @@ def run(arguments: argparse.Namespace, typed: TextIO, out: TextIO, errors: TextI
     stands against it."""
     # What the sensors and the uplink log is told in words here, or is a row of the table.
     logging.basicConfig(handlers=[logging.NullHandler()])
-    if arguments.command == "self-test":
-        settings = load(arguments.config)
-        check_files(settings, arguments.config)
-        return _tested(settings, arguments.seconds, out)
     try:
+        if arguments.command == "self-test":
+            return _tested(load(arguments.config), arguments, out)
         with _stopped_service(arguments):
             return _Setup(arguments, typed, out).run()
     except ChoiceError as error:
@@ -118,6 +117,7 @@ class _Setup:
         ahead = draft.read_ahead(self._config, merged, claim, self._state, replace=replace)
         if self._is_begun():
             unit.require_own(ahead.device.state_folder)
+            unit.require_reachable(self._config, ahead.device.state_folder)
         self._require_moved(ahead)
         if claim is None:
             self._require_own_state(ahead)
@@ -134,7 +134,7 @@ class _Setup:
                 self._begin_service()
             return 0
         self._say("\nself-test: the agent runs for a moment")
-        return self._service_tested() if is_ours else _tested(settings, self._arguments.seconds, self._out)
+        return self._service_tested() if is_ours else _tested(settings, self._arguments, self._out)
 
     def _require_places(self) -> None:
         """Raise what says so where something that is to be written cannot be: who forgot sudo learns it before he is
@@ -230,12 +230,9 @@ class _Setup:
         return draft.moved(config_file.read(self._config), self._config.parent, self._state)
 
     def _require_own_state(self, settings: EdgeSettings) -> None:
-        """Raise StateError where the state folder is another device's."""
+        """Raise StateError where the state folder is another device's; SpoolError where it cannot be looked into."""
         name, folder = settings.device.name, settings.device.state_folder
-        try:
-            owner, _ = whose_spool(folder)
-        except OSError as error:
-            raise StateError(f"{error.filename}: {cures.in_words(error)}") from None
+        owner, _ = whose_spool(folder)
         if owner not in {"", name}:
             raise StateError(
                 f"{folder} holds readings of {owner!r}, not of {name!r}; give another folder with --state-folder"
@@ -266,9 +263,7 @@ class _Setup:
         """Claim the device where that is asked for, and write the configuration."""
         arguments, config = self._arguments, self._config
         try:
-            if not config.parent.is_dir():
-                config.parent.mkdir(parents=True)
-                config.parent.chmod(0o755)  # whatever the umask: the service's user reads it
+            make_folder(config.parent)  # which the service's user comes through
         except OSError as error:
             raise SettingsError(config, [f"its folder cannot be made: {cures.in_words(error)}"]) from None
         if identity.claim is not None:
@@ -280,7 +275,8 @@ class _Setup:
                 replace=arguments.replace,
                 say=self._say,
             )
-        settings = draft.write(config, self._merged(identity, toml))
+        with config_file.sole_edit(config):
+            settings = draft.write(config, self._merged(identity, toml))  # with the file as it is by now
         self._say(f"{config}: written, can be used")
         if doubt := room_doubt(settings.device.state_folder, settings.spool.max_mib):
             self._say(f"{config}: {doubt}")
@@ -307,7 +303,7 @@ class _Setup:
             self._say(f"the service was not started: {why}")
             return False
         unit.make_user()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_state_folder(folder)
         unit.give_away(folder)
         unit.systemctl("daemon-reload")
         unit.systemctl("enable", unit.NAME)
@@ -343,13 +339,16 @@ class _Setup:
         self._out.flush()
 
 
-def _tested(settings: EdgeSettings, seconds: float, out: TextIO) -> int:
-    steps = asyncio.run(self_test(settings, seconds))
+def _tested(settings: EdgeSettings, arguments: argparse.Namespace, out: TextIO) -> int:
+    """The self-test, for root as the user whose the state folder is: what he may not open is found now. Raises
+    SettingsError, StateError."""
     device = settings.device
+    with as_owner_of([device.state_folder], [arguments.config]):
+        check_files(settings, arguments.config)
+        steps = asyncio.run(self_test(settings, arguments.seconds))
     columns = columns_of(out)
     out.write("".join(f"{line}\n" for line in in_words(steps, columns)))
-    ending = "is fitted" if passed(steps) else "is not fitted yet; its readings are kept until all is there"
-    out.write(f"{folded(f'{device.name} of {device.operator} {ending}', columns)}\n")
+    out.write(f"{folded(f'{device.name} of {device.operator} {verdict(steps)}', columns)}\n")
     return 0 if passed(steps) else FAILED
 
 

@@ -25,16 +25,17 @@ from typing import Final, NoReturn
 from pledgewatch_edge.identity import KEY_FILE, replace_file
 from pledgewatch_edge.install import cures
 from pledgewatch_edge.install.options import SYSTEM_FOLDER
+from pledgewatch_edge.ownership import DEVICE_GROUPS, acting, closed_above, user_of
 from pledgewatch_edge.spool.log import segments_in
 from pledgewatch_edge.spool.places import spool_of
 
 NAME: Final = "pledgewatch-edge.service"
 USER: Final = "pledgewatch"
-GROUPS: Final = ("dialout", "i2c", "gpio")
 STATE_ROOT: Final = Path("/var/lib")
 WATCHDOG_S: Final = 120
 MEMORY_MAX: Final = "160M"
 _RUNNING: Final = Path("/run/systemd/system")
+_NOBODY: Final = 65_534
 _DOWN: Final = frozenset({"", "inactive", "failed", "unknown"})
 
 
@@ -78,7 +79,7 @@ def groups_here() -> list[str]:
     """The groups that the board has of those that own its devices. One that it does not have would keep the service
     from its start."""
     names = {one.gr_name for one in grp.getgrall()}
-    return [one for one in GROUPS if one in names]
+    return [one for one in DEVICE_GROUPS if one in names]
 
 
 def install(folder: Path, text: str, *, replace: bool) -> bool:
@@ -137,6 +138,26 @@ def require_own(folder: Path) -> None:
         pass
     except OSError as error:
         raise UnitError(f"{error.filename or folder}: {error.strerror}") from None
+
+
+def require_reachable(config: Path, state_folder: Path) -> None:
+    """Raise UnitError where the user of the service could not open the configuration, or come to the state folder, as
+    far as there is of either by now."""
+    try:
+        known = pwd.getpwnam(USER)
+    except KeyError:  # he is made later, and is in no group of others
+        user = user_of(_NOBODY, _NOBODY)
+    else:
+        user = user_of(known.pw_uid)
+    with acting(user) if os.geteuid() == 0 else contextlib.nullcontext():
+        for place, option in ((config, "--config"), (state_folder, "--state-folder")):
+            if (closed := closed_above(place)) is not None:
+                raise UnitError(
+                    f"the service's user {USER} may not enter {closed}; open it (chmod a+x {closed}), or name another "
+                    f"place with {option}"
+                )
+        if os.access(config, os.F_OK) and not os.access(config, os.R_OK):
+            raise UnitError(f"the service's user {USER} may not read {config}; open it (chmod a+r {config})")
 
 
 def give_away(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,6 +30,14 @@ def disk_errors(path: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpoolError(f"{error.filename or path}: {error.strerror}") from error
+
+
+def cure_of_refusal(folder: Path) -> str:
+    """What to do where the operating system says that we may not do something in a state folder."""
+    with contextlib.suppress(OSError):
+        if folder.stat().st_uid == os.geteuid():
+            return f"give all that is in {folder} to the user whose folder it is (chown -R)"
+    return "run this as the user whose folder it is, or as root (sudo)"
 
 
 def is_for_want_of_room(error: BaseException) -> bool:

@@ -122,10 +122,12 @@ def status(folder: Path) -> dict[str, int | str | None]:
     """How the spool stands, read from the disk only, also while an agent uses it. Raises SpoolError; SpoolCorruptError
     where a file of it is none."""
     moving = folder / MOVING_FOLDER
+    spool_of(folder)  # says it where we may not look into the folder
     with disk_errors(folder / TALLY_FILE):
         totals = read_totals(moving / PLANNED if moving.exists() else folder)
+        epoch = read_epoch(folder)
     found: dict[str, int | str | None] = {
-        "epoch": read_epoch(folder),
+        "epoch": epoch,
         "measured": totals.measured,
         "head_sequence": 0,
         "spooled": 0,
@@ -167,8 +169,9 @@ def status(folder: Path) -> dict[str, int | str | None]:
 
 def whose_spool(folder: Path) -> tuple[str, int]:
     """Whose the spool of a state folder is, and its epoch; empty and 0 where there is none. One that is broken at its
-    beginning is nobody's."""
-    paths = [path for _, _, path in segments_in(spool_of(folder))]
+    beginning is nobody's. Raises SpoolError."""
+    with disk_errors(folder):
+        paths = [path for _, _, path in segments_in(spool_of(folder))]
     if not paths:
         return "", 0
     with disk_errors():

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pledgewatch_edge.spool.errors import SpoolError, disk_errors, is_for_want_of_room
+from pledgewatch_edge.spool.errors import SpoolError, cure_of_refusal, disk_errors, is_for_want_of_room
 from pledgewatch_edge.spool.log import segments_in
 from pledgewatch_edge.spool.reserve import RESERVE_FILE, room_in, room_taken
 
@@ -34,11 +34,17 @@ log = logging.getLogger(__name__)
 
 
 def spool_of(folder: Path) -> Path:
-    """Where the spool of a state folder lies: also one that is whole, or has readings, and is not yet in its place."""
+    """Where the spool of a state folder lies: also one that is whole, or has readings, and is not yet in its place.
+    Raises SpoolError."""
     fresh, moving = folder / NEW_FOLDER, folder / MOVING_FOLDER
-    if fresh.exists():
-        return fresh
-    return moving if segments_in(moving) else folder / SPOOL_FOLDER
+    try:
+        if fresh.exists():
+            return fresh
+        return moving if segments_in(moving) else folder / SPOOL_FOLDER
+    except PermissionError as error:
+        raise SpoolError(f"{folder}: {error.strerror}; {cure_of_refusal(folder)}") from error
+    except OSError as error:
+        raise SpoolError(f"{error.filename or folder}: {error.strerror}") from error
 
 
 def broken_logs(folder: Path) -> list[Path]:

@@ -22,8 +22,8 @@ _BLOCK_BYTES: Final = 4_096
 def room_doubt(folder: Path, max_mib: float) -> str:
     """What is to be said of a spool's bound where its state folder, made or not, is on too small a partition; else
     nothing. While a broken spool is written anew both lie there."""
-    place = next((one for one in (folder, *folder.absolute().parents) if one.exists()), Path("/"))
     try:
+        place = next((one for one in (folder, *folder.absolute().parents) if one.exists()), Path("/"))
         found = os.statvfs(place)
     except OSError:
         return ""
