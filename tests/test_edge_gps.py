@@ -22,6 +22,7 @@ from pledgewatch_edge.sensors import serial_port
 from pledgewatch_edge.sensors.fix_sampler import Absence, cells_of
 from pledgewatch_edge.sensors.gps import GpsSensor, GpsSettings
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
+from pledgewatch_edge.ubx import sums
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 TIME_MS = RELEASED_MS + 12 * 3_600_000  # 2026-01-01T12:00:00Z
@@ -218,6 +219,50 @@ def test_how_often_a_receiver_that_is_gone_is_told() -> None:
         for absence, seconds_told in told.items():
             seconds_told += [second for _ in absence.samples()]
     assert told == {quick: [15, 75, 135, 195, 255, 315, 375, 435, 495], slow: [15, 315]}
+
+
+@pytest.mark.parametrize("suspects", [b"\x03", b"\x38"], ids=["spoofed", "jammed"])
+async def test_what_one_receiver_suspects_is_nothing_against_the_next_one(receiver: Receiver, suspects: bytes) -> None:
+    def quality(sample: Sample) -> int:
+        return sample.cells[0].quality
+
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(warning(suspects) + cycle(1) + cycle(2))
+        told = [await asyncio.wait_for(first, 60), *await taken(samples, 1)]
+        assert {quality(one) for one in told} <= {Quality.SPOOFED, Quality.JAMMED}
+        receiver.unplug()
+        next_one = asyncio.ensure_future(anext(samples))
+        await asyncio.sleep(0.3)
+        receiver.plug()
+        receiver.write(cycle(11) + cycle(12))
+        told = [await asyncio.wait_for(next_one, 60), *await taken(samples, 1)]
+    assert (seconds(told), {quality(one) for one in told}) == ([11, 12], {Quality.GOOD})
+
+
+def warning(suspects: bytes) -> bytes:
+    """A frame of u-blox: NAV-STATUS that says spoofing, or MON-RF that says jamming."""
+    payload = {0x03: bytes(7) + b"\x10" + bytes(8), 0x38: b"\x00\x01\x00\x00\x00\x03" + bytes(22)}[suspects[0]]
+    kind = {0x03: b"\x01\x03", 0x38: b"\x0a\x38"}[suspects[0]]
+    body = kind + len(payload).to_bytes(2, "little") + payload
+    return b"\xb5\x62" + body + sums(body)
+
+
+async def test_nor_on_a_line_that_has_been_silent_meanwhile(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A receiver on the header that lost its power, and with it that it was to say such things."""
+    monkeypatch.setattr("pledgewatch_edge.sensors.gps.LONGEST_IDLE_S", 0.4)
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(warning(b"\x03") + cycle(1))
+        assert (await asyncio.wait_for(first, 60)).cells[0].quality == Quality.SPOOFED
+        next_one = asyncio.ensure_future(anext(samples))
+        async with asyncio.timeout(60):
+            while "is silent" not in caplog.text:
+                await asyncio.sleep(0.01)
+        receiver.write(cycle(11))
+        assert (await asyncio.wait_for(next_one, 60)).cells[0] == Cell(Channel.LATITUDE_E7, 331_833_333)
 
 
 async def test_one_reading_for_each_interval(receiver: Receiver) -> None:
