@@ -19,9 +19,10 @@ from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sensors import serial_port
-from pledgewatch_edge.sensors.fix_sampler import Absence, cells_of
+from pledgewatch_edge.sensors.fix_sampler import Absence, FixSampler, cells_of
 from pledgewatch_edge.sensors.gps import GpsSensor, GpsSettings
 from pledgewatch_edge.sensors.serial_port import PortLostError, SerialPort
+from pledgewatch_edge.ubx import sums
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 TIME_MS = RELEASED_MS + 12 * 3_600_000  # 2026-01-01T12:00:00Z
@@ -218,6 +219,115 @@ def test_how_often_a_receiver_that_is_gone_is_told() -> None:
         for absence, seconds_told in told.items():
             seconds_told += [second for _ in absence.samples()]
     assert told == {quick: [15, 75, 135, 195, 255, 315, 375, 435, 495], slow: [15, 315]}
+
+
+@pytest.mark.parametrize("suspects", [b"\x03", b"\x38"], ids=["spoofed", "jammed"])
+async def test_what_one_receiver_suspects_is_nothing_against_the_next_one(receiver: Receiver, suspects: bytes) -> None:
+    def quality(sample: Sample) -> int:
+        return sample.cells[0].quality
+
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(warning(suspects) + cycle(1) + cycle(2))
+        told = [await asyncio.wait_for(first, 60), *await taken(samples, 1)]
+        assert {quality(one) for one in told} <= {Quality.SPOOFED, Quality.JAMMED}
+        receiver.unplug()
+        next_one = asyncio.ensure_future(anext(samples))
+        await asyncio.sleep(0.3)
+        receiver.plug()
+        receiver.write(cycle(11) + cycle(12))
+        told = [await asyncio.wait_for(next_one, 60), *await taken(samples, 1)]
+    assert (seconds(told), {quality(one) for one in told}) == ([11, 12], {Quality.GOOD})
+
+
+def warning(suspects: bytes) -> bytes:
+    """A frame of u-blox: NAV-STATUS that says spoofing, or MON-RF that says jamming."""
+    payload = {0x03: bytes(7) + b"\x10" + bytes(8), 0x38: b"\x00\x01\x00\x00\x00\x03" + bytes(22)}[suspects[0]]
+    kind = {0x03: b"\x01\x03", 0x38: b"\x0a\x38"}[suspects[0]]
+    body = kind + len(payload).to_bytes(2, "little") + payload
+    return b"\xb5\x62" + body + sums(body)
+
+
+async def test_nor_on_a_line_that_has_been_silent_meanwhile(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A receiver on the header that lost its power, and with it that it was to say such things."""
+    monkeypatch.setattr("pledgewatch_edge.sensors.gps.LONGEST_IDLE_S", 0.4)
+    async with aclosing(sensor_at(receiver.link).samples()) as samples:
+        first = asyncio.ensure_future(anext(samples))
+        receiver.write(warning(b"\x03") + cycle(1))
+        assert (await asyncio.wait_for(first, 60)).cells[0].quality == Quality.SPOOFED
+        next_one = asyncio.ensure_future(anext(samples))
+        async with asyncio.timeout(60):
+            while "is silent" not in caplog.text:
+                await asyncio.sleep(0.01)
+        receiver.write(cycle(11))
+        assert (await asyncio.wait_for(next_one, 60)).cells[0] == Cell(Channel.LATITUDE_E7, 331_833_333)
+
+
+async def test_a_cycle_without_a_place_is_dated_when_it_was_heard(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when the next one ended it: the fix after it would be dated before it."""
+    monkeypatch.setattr("pledgewatch_edge.sensors.gps.SHORTEST_IDLE_S", 15.0)
+    passed_ms = 0
+    clock = AgentClock(
+        system_ms=lambda: SYSTEM_MS + passed_ms, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: True
+    )
+    told: list[Sample] = []
+    sensor = sensor_at(receiver.link, clock)
+    async with asyncio.timeout(60), aclosing(sensor.samples()) as samples:
+        next_one = asyncio.ensure_future(anext(samples))
+        for second in range(13):
+            passed_ms = 1_000 * second
+            receiver.write(cycle(second) if second in {3, 5, 7, 8, 9, 11} else void_cycle(second))
+            if second:
+                told.append(await next_one)
+                next_one = asyncio.ensure_future(anext(samples))
+            while sensor._heard_at != passed_ms:
+                await asyncio.sleep(0.01)
+        next_one.cancel()
+        await asyncio.wait([next_one])
+    heard = [(one.measured_at_ms - (TIME_MS if one.clock == Clock.GPS else SYSTEM_MS)) // 1_000 for one in told]
+    assert heard == list(range(12))
+    assert {one.clock for one in told[5:]} == {Clock.GPS}, "between fixes that follow from each other"
+
+
+def test_one_wild_fix_dates_nothing_that_has_no_place() -> None:
+    passed_ms = 0
+    clock = AgentClock(
+        system_ms=lambda: SYSTEM_MS + passed_ms, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: True
+    )
+    sampler, found = FixSampler(clock, 0.0), []
+    for told_ms in (TIME_MS + 10 * 365 * 86_400_000, None, TIME_MS, None, TIME_MS, None, None):
+        time_ms = None if told_ms is None else told_ms + passed_ms
+        lost: dict[str, Any] = {"latitude_e7": None, "longitude_e7": None, "quality": FixQuality.NO_FIX}
+        (sample,) = sampler.take(fix(time_ms=time_ms, **(lost if told_ms is None else {})), passed_ms)
+        found.append((sample.clock, sample.measured_at_ms))
+        passed_ms += 1_000
+    assert found[1::2] == [(Clock.NTP, SYSTEM_MS + 1_000), (Clock.NTP, SYSTEM_MS + 3_000), (Clock.GPS, TIME_MS + 5_000)]
+    assert found[-1] == (Clock.GPS, TIME_MS + 6_000)
+
+
+def test_a_spoofing_that_is_shorter_than_the_interval_is_told() -> None:
+    sampler = FixSampler(machine(), 60.0)
+    said = {
+        **dict.fromkeys(range(605, 656), FixQuality.SPOOFED),
+        **dict.fromkeys(range(665, 672), FixQuality.JAMMED),
+        **dict.fromkeys(range(672, 675), FixQuality.SPOOFED),
+        **dict.fromkeys(range(705, 710), FixQuality.HIGH_HDOP),
+    }
+    told = [
+        (second, str(quality))
+        for second in range(900)
+        if sampler.take(
+            fix(time_ms=TIME_MS + 1_000 * second, quality=(quality := said.get(second, FixQuality.GOOD))), 0
+        )
+    ]
+    assert [one for one in told if one[0] % 60] == [
+        *((605, "spoofed"), (656, "good"), (665, "jammed"), (672, "spoofed"), (675, "good"))
+    ]
+    assert [second for second, _ in told if second % 60 == 0] == list(range(0, 900, 60)), "on the same grid"
 
 
 async def test_one_reading_for_each_interval(receiver: Receiver) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from edge_support import new_spool, until
 from pledgewatch_edge import standstill
 from pledgewatch_edge.__main__ import main
 from pledgewatch_edge.agent import load, station_of, with_overlay
+from pledgewatch_edge.bouts import FIRST_MAX
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.ended import ended_of
 from pledgewatch_edge.process import run
@@ -28,7 +30,7 @@ from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import SensorSettings, WatchesSpool, sensors_of
 from pledgewatch_edge.spool.file import status
 from pledgewatch_edge.station import run_station
-from pledgewatch_wire.reading import Cell, Channel, Clock
+from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 NOW_MS = 1_780_000_000_000
 CONFIGURATION = """[device]
@@ -404,3 +406,39 @@ def test_one_that_keeps_the_event_loop_is_named_in_the_log_and_by_status(
     assert logged[1:] == ["turns again"]
     assert re.match(rf"stands still by='sensor tank' at='.*{place}", logged[0])
     assert ended_of(station) == []
+
+
+class Crying(Guest):
+    """One that calls all that it says urgent."""
+
+    gives = (Channel.WEIGHT_G, Channel.DOOR_OPEN, Channel.LEAK)
+
+    async def samples(self) -> AsyncGenerator[Sample, None]:
+        for second in range(200):
+            grams = -1_500 if second == 100 else 1_000
+            weight, gone = Cell(Channel.WEIGHT_G, grams), Cell(Channel.WEIGHT_G, 0, Quality.SENSOR_GONE)
+            others = (gone,) if second > 190 else (weight, Cell(Channel.DOOR_OPEN, second // 150))
+            yield Sample(NOW_MS + 1_000 * second, Clock.NTP, tuple(sorted(others)), is_urgent=True)
+        yield Sample(NOW_MS, Clock.NTP, (Cell(Channel.LEAK, 0),))
+        yield Sample(-5, Clock.NTP, (Cell(Channel.WEIGHT_G, 1),), is_urgent=True)
+
+
+async def test_what_one_calls_urgent_again_and_again_is_routine_but_for_once_a_minute(
+    guest: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(1_000))
+    monkeypatch.setattr("pledgewatch_edge.guest.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    _, one = sensors_of(
+        load(guest(settings_of(lambda _settings, _clock: Crying(), lambda _settings: frozenset(Crying.gives)))),
+        AgentClock(),
+    )
+    found = [sample async for sample in one.samples()]
+    sampler = Sampler()
+    kept = [sampler.take(sample) for sample in found[:200]]
+    assert all(kept), "without a rule all is kept"
+    urgent = [second for second, sample in enumerate(found[:200]) if sample.is_urgent]
+    assert urgent == [*range(FIRST_MAX), 71, 100, 160], "together for all that stands in one"
+    assert [second for second, sample in enumerate(kept) if sample is not None and sample.is_urgent] == sorted(
+        [*urgent, 150]
+    ), "a change of a state is urgent as ever"
+    assert [sample.is_urgent for sample in found[200:]] == [False, True], "what cannot be stored is as it was"

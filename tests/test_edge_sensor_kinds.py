@@ -17,6 +17,7 @@ from gpiod.line import Bias, Direction, Edge, Value
 from modbus_slave import Slave
 from sensor_worlds import NOW_MS, ContactsWorld, ModbusRtuWorld, clock
 
+from pledgewatch_edge.bouts import FIRST_MAX
 from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import FixKind, FixQuality
 from pledgewatch_edge.sample import Sample
@@ -341,6 +342,32 @@ async def test_a_blow_is_told_at_once_and_a_full_queue_is_marked(monkeypatch: py
             chip.measure(0.0, 0.0, 4.0)
         (cell,) = (await anext(samples)).cells
         assert (cell.quality, chip.lost) == (Quality.ESTIMATED, 8)
+
+
+async def test_one_that_is_shaken_is_told_of_until_it_says_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pledgewatch_edge.sensors.adxl345.EMPTY_EVERY_S", 0.02)
+    chip = Adxl345()
+    monkeypatch.setattr("smbus2.SMBus", FakeSmbus({0x53: chip}))
+    sensor = Adxl345Sensor(Adxl345Settings(interval_s=60, alert_mg=1_500), clock(), lambda: SmbusBus(1))
+    turns, force_g = 0, 3.0
+
+    def shaken() -> tuple[int, bool]:
+        nonlocal turns
+        turns += 1
+        chip.measure(force_g, 0.0, 0.0)
+        return emptied()
+
+    emptied = sensor._bus._call
+    sensor._bus._call = shaken
+    async with asyncio.timeout(60), aclosing(sensor.samples()) as samples:
+        assert all([(await anext(samples)).is_urgent for _ in range(FIRST_MAX)])
+        next_one = asyncio.ensure_future(anext(samples))
+        while turns < 5 * FIRST_MAX:
+            await asyncio.sleep(0.01)
+        assert not next_one.done()
+        force_g = 4.1
+        harder = await next_one
+    assert (harder.is_urgent, abs(harder.cells[0].value - 3_100) < 10) == (True, True)
 
 
 async def test_another_chip_at_the_address_is_no_accelerometer(

@@ -280,6 +280,37 @@ def test_what_a_receiver_suspects_stands_against_its_places(
     assert assembler.counts.skipped_bytes == 0
 
 
+def fix_at(second: int) -> bytes:
+    """A sentence of a fix, so many seconds after noon."""
+    time = f"{12 + second // 3_600:02d}{second // 60 % 60:02d}{second % 60:02d}.00"
+    return sentence(RMC.replace("120000.00", time))
+
+
+@pytest.mark.parametrize(
+    ("frame", "quality"), [(nav_status(2), "spoofed"), (ubx((0x0A, 0x38), 5, 3), "jammed")], ids=["spoofed", "jammed"]
+)
+def test_what_a_receiver_says_no_more_is_suspected_for_a_minute_of_its_fixes(frame: bytes, quality: str) -> None:
+    assembler = FixAssembler()
+    data = b"".join(frame * (second in {0, 1, 41}) + fix_at(second) for second in range(120))
+    found = [str(one.quality) for one in assembler.feed(data) + assembler.flush()]
+    assert found == [quality] * 100 + ["good"] * 20, "the last word came within the fix of second 40"
+    # A slow one as well; a time that leaps, or goes back, is no minute; and what tells no time takes a second a fix.
+    slow = b"".join(fix_at(second) for second in range(0, 300, 20))
+    assert suspected(frame + slow) == 7
+    assert suspected(frame + fix_at(0) + fix_at(7_200) + fix_at(60) + fix_at(3_600)) == 4
+    assert suspected(frame + sentence(RMC.replace("120000.00", "")) * 100) == 60
+
+
+def suspected(data: bytes) -> int:
+    return sum(one.quality is not FixQuality.GOOD and one.quality is not FixQuality.NO_TIME for one in fixes_in(data))
+
+
+def test_a_receiver_that_says_it_again_is_suspected_as_long_as_it_does() -> None:
+    data = b"".join(nav_status(2) + fix_at(second) for second in range(3_000))
+    assert suspected(data) == 3_000
+    assert suspected(data + nav_status(1) + fix_at(3_000)) == 2_999, "it holds for the fix that is under way"
+
+
 def test_a_frame_with_wrong_sums_says_nothing_and_hides_no_sentence() -> None:
     broken = bytearray(nav_status(2))
     broken[-1] ^= 0x80

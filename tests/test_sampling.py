@@ -99,6 +99,10 @@ TABLES = {
         BOTH,
         "0:1/unset* 10:1/unset 1000000:1* 1000010:1 1000020:1/ntp* 1000000:1/ntp* 1000001:1/ntp",
     ),
+    "what is dated some seconds before the last kept comes late, and begins nothing": (
+        CHANGES,
+        "100:4000* 90:4000 95:4301* 90:4301 102:4000* 92:4000 91.9:4000* 3600:4001*",
+    ),
     "a mean stands for its stretch, rounded half up": (
         MEANS,
         "0:4000* 100:4000 200:4001 300:4001* 400:10 600:11* 750:-3 900:-4=-3 1000:1 1100:0 1201:2=1 1500:5*",

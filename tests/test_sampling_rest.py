@@ -4,6 +4,7 @@ import csv
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -14,12 +15,13 @@ import yaml
 from needed import DATA, needs
 
 from pledgewatch_edge.agent import load
+from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.fixes import Fix, FixAssembler, FixKind, FixQuality
 from pledgewatch_edge.install.draft import as_toml
 from pledgewatch_edge.sample import Sample
 from pledgewatch_edge.sampling import Sampler, metres
 from pledgewatch_edge.sampling_settings import RuleSettings, SamplingSettings
-from pledgewatch_edge.sensors.fix_sampler import cells_of
+from pledgewatch_edge.sensors.fix_sampler import FixSampler, cells_of
 from pledgewatch_wire.chain import SIGNATURE_BYTES
 from pledgewatch_wire.codec import Checkpoint, Payload, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
@@ -94,7 +96,7 @@ def test_a_day_at_rest_costs_what_the_docs_say() -> None:
         "at rest, proven each hour": (len(hourly), bytes_sent(hourly)),
         "at rest, proven each six hours": (len(seldom), bytes_sent(seldom)),
     }
-    assert {what: row for what, row in said_in_docs().items() if what not in WEAK} == found
+    assert {what: row for what, row in said_in_docs().items() if what not in {*WEAK, EDGE}} == found
     assert found["at rest, proven each hour"][1] < 2_000
     assert max(b.measured_at_ms - a.measured_at_ms for a, b in pairwise(hourly)) <= 3_600_000
 
@@ -131,6 +133,42 @@ def test_a_day_at_rest_under_a_bad_sky_costs_what_the_docs_say(what: str) -> Non
     assert (len(found), bytes_sent(found)) == said_in_docs()[what]
     assert len(found) < 144, "a tenth of a fix a minute"
     assert max(b.measured_at_ms - a.measured_at_ms for a, b in pairwise(found)) <= 3_600_000
+
+
+EDGE = "a fix each other second, none between"
+
+
+def edge_of_the_sky(whole_for_s: int, clock_ms: int, seconds: int = DAY_S) -> Iterator[Sample]:
+    """A day of a receiver that has a fix each other second, after a while of whole ones: the samples of what is heard
+    of it, each when the next cycle begins. The agent's own clock shows so much at the start."""
+    dice, passed_ms = Random(1), 0
+    clock = AgentClock(
+        system_ms=lambda: clock_ms + passed_ms, monotonic_ms=lambda: passed_ms, is_synchronised=lambda: False
+    )
+    sampler = FixSampler(clock, 0.0)
+    for second in range(seconds):
+        place = 337_405_000 + dice.randint(-200, 200), -1_182_755_000 + dice.randint(-200, 200)
+        fix = Fix(TIME_MS + 1_000 * second, *place, 0, 0, 0, 8, 90, FixKind.THREE, FixQuality.GOOD)
+        if second >= whole_for_s and second % 2:
+            fix = replace(fix, latitude_e7=None, longitude_e7=None, fix=FixKind.NONE, quality=NO_FIX)
+        passed_ms = 1_000 * (second + 1)
+        yield from sampler.take(fix, 1_000 * second)
+
+
+def test_a_receiver_at_the_edge_of_the_sky_costs_what_the_docs_say() -> None:
+    samples = list(edge_of_the_sky(8, TIME_MS))
+    assert [one.measured_at_ms for one in samples] == [TIME_MS + 1_000 * second for second in range(DAY_S)]
+    found = kept(section(interval_s=60.0, change=100, max_silence_s=3_600.0), iter(samples))
+    assert (len(found), bytes_sent(found)) == said_in_docs()[EDGE]
+    assert kept(section(change=100, max_silence_s=3_600.0), iter(samples)) == found, "a receiver's own interval is 0"
+
+
+@pytest.mark.parametrize("clock_ms", [TIME_MS - 5 * 3_600_000, TIME_MS + 700, 5], ids=["behind", "right", "1970"])
+def test_and_no_more_where_it_never_gave_three_fixes_in_a_row(clock_ms: int) -> None:
+    samples, whole = list(edge_of_the_sky(0, clock_ms, 7_200)), edge_of_the_sky(8, TIME_MS, 7_200)
+    settings = section(interval_s=60.0, change=100, max_silence_s=3_600.0)
+    assert len(kept(settings, iter(samples))) <= len(kept(settings, whole)) + 2
+    assert {one.clock for one in samples[3:]} == {Clock.GPS}, "one clock, whichever the agent's is"
 
 
 def test_what_set_up_writes_of_a_place_holds_where_its_receiver_is_told_to_speak_each_second() -> None:

@@ -10,8 +10,9 @@ Without either in this cycle the last date known holds, moved on by a day where 
 than twelve hours. Before any date is known a fix has no time. Coordinates are computed from their decimal text in whole
 numbers.
 
-A u-blox receiver that suspects spoofing or jamming says so in binary frames between the sentences (ubx.py); that holds
-for every fix until it says otherwise.
+A u-blox receiver that suspects spoofing or jamming says so in binary frames between the sentences (ubx.py). That holds
+for every fix until it says otherwise, but no longer than for WARNED_MS of its fixes: one that has lost its power has
+lost with it that it was to say such things, and would be suspected for ever of what it said last.
 
 pynmea2 names the fields; a sentence that it cannot read, or that holds what no receiver may say, is counted as broken
 and says nothing.
@@ -34,6 +35,10 @@ from pledgewatch_wire.reading import FEW_SATELLITES_BELOW, HIGH_HDOP_ABOVE_CENTI
 DAY_MS: Final = 86_400_000
 HALF_DAY_MS: Final = DAY_MS // 2
 KNOT_MMPS: Final = Decimal(1_852_000) / 3_600
+WARNED_MS: Final = 60_000
+# How much of that a fix takes at the most, for the time of one who is deceived leaps; and one that tells no time.
+LONGEST_CYCLE_MS: Final = 10_000
+TIMELESS_CYCLE_MS: Final = 1_000
 # Two digits of a year: GPS time begins in 1980.
 _FIRST_YEAR: Final = 80
 _FOUR_DIGIT_YEARS: Final = range(1_980, 2_200)
@@ -121,7 +126,7 @@ class FixAssembler:
     def __init__(self) -> None:
         self._splitter = UbxSplitter()
         self._framer = LineFramer()
-        self._spoofed = self._jammed = False
+        self._spoofed_ms = self._jammed_ms = 0  # for how much longer
         self._cycle = _Cycle()
         self._day: date | None = None
         self._last_time_of_day_ms: int | None = None
@@ -150,9 +155,18 @@ class FixAssembler:
         return [fix for framed in rest for fix in self._take(framed)] + self._close()
 
     def _heed(self, warnings: Warnings) -> None:
-        """What the receiver has noticed holds until it says otherwise."""
-        self._spoofed = self._spoofed if warnings.spoofed is None else warnings.spoofed
-        self._jammed = self._jammed if warnings.jammed is None else warnings.jammed
+        """What the receiver has noticed holds until it says otherwise, or nothing more of it."""
+        if warnings.spoofed is not None:
+            self._spoofed_ms = WARNED_MS * warnings.spoofed
+        if warnings.jammed is not None:
+            self._jammed_ms = WARNED_MS * warnings.jammed
+
+    def _forget_warnings(self, before_ms: int | None, time_of_day_ms: int | None) -> None:
+        """A fix is over, at a time of day, after one at another."""
+        passed_ms = TIMELESS_CYCLE_MS
+        if before_ms is not None and time_of_day_ms is not None:
+            passed_ms = min((time_of_day_ms - before_ms) % DAY_MS, LONGEST_CYCLE_MS)
+        self._spoofed_ms, self._jammed_ms = max(0, self._spoofed_ms - passed_ms), max(0, self._jammed_ms - passed_ms)
 
     def _take(self, framed: Framed) -> list[Fix]:
         if not framed.is_sound:
@@ -196,7 +210,9 @@ class FixAssembler:
             # Nothing here bears a fix; what was said (a date, a speed) is for the cycle to come.
             self._cycle = cycle
             return []
+        before_ms = self._last_time_of_day_ms
         fix = self._fix(cycle)
+        self._forget_warnings(before_ms, cycle.time_of_day_ms)
         self._fixes += 1
         return [fix]
 
@@ -225,7 +241,7 @@ class FixAssembler:
         """A place that the receiver itself suspects is worth no more than that, however good it looks otherwise."""
         if quality is FixQuality.NO_FIX:
             return quality
-        return FixQuality.SPOOFED if self._spoofed else FixQuality.JAMMED if self._jammed else quality
+        return FixQuality.SPOOFED if self._spoofed_ms else FixQuality.JAMMED if self._jammed_ms else quality
 
     def _time_ms(self, cycle: _Cycle) -> int | None:
         """When the cycle was, carrying the date on over midnight."""

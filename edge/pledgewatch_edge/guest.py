@@ -3,7 +3,8 @@
 Whoever installs a package cannot know what is in it, and the agent starts again by itself: one sensor that ended it
 would be a device that never measures anything. So it is made here, where what it raises is a fault with a place
 (`--check` says it), and where it could not be made it is made again whenever it is to measure. What it measures is
-held against what its package has declared.
+held against what its package has declared, and what it calls urgent is so as long as it does not do it again and again
+(bouts.py).
 
 One thing cannot be kept from the agent: it runs in the agent's event loop, and where it does not give that back, all
 stands still. Who that was is said (standstill.py).
@@ -11,9 +12,12 @@ stands still. Who that was is said (standstill.py).
 
 import asyncio
 import contextlib
+import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
+from pledgewatch_edge.bouts import Bout
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.sample import OWN_WORDS, Sample, Undeclared, is_sound
 from pledgewatch_wire.reading import Cell, Channel
@@ -61,6 +65,7 @@ class Guest:
         self._section, self._package = section, package
         self._made: Any = None
         self._channels: frozenset[Channel] = frozenset()
+        self._bouts: defaultdict[int, Bout] = defaultdict(Bout)  # by channel
         self.name = section
         self.spooled: Callable[[], int] | None = None  # handed on to one that wants it
         self.fault: str | None = None
@@ -102,5 +107,14 @@ class Guest:
             return unsound
         measured_at_ms, clock, cells, is_urgent = sample
         own = tuple(Cell(Channel(channel), value, quality) for channel, value, quality in cells)
-        is_declared = self._channels.issuperset(cell.channel for cell in own)
-        return (Sample if is_declared else Undeclared)(measured_at_ms, clock, own, bool(is_urgent))
+        if not self._channels.issuperset(cell.channel for cell in own):
+            return Undeclared(measured_at_ms, clock, own, bool(is_urgent))
+        return Sample(measured_at_ms, clock, own, bool(is_urgent) and self._is_news(own, time.monotonic()))
+
+    def _is_news(self, cells: tuple[Cell, ...], now_s: float) -> bool:
+        """Whether an urgent sample is not one too many."""
+        bouts = [(self._bouts[channel], abs(value)) for channel, value, _ in cells]
+        is_news = sum(bout.is_news(size, now_s) for bout, size in bouts) > 0  # each is to hear of it
+        for bout, size in bouts if is_news else ():
+            bout.goes(size, now_s)
+        return is_news

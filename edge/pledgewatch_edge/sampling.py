@@ -2,7 +2,8 @@
 
 Each channel with a rule keeps it by itself, and a fix is one value. A value is kept when
 
-- it is the first of its channel, or the first that another clock has stamped, or that is dated before the last kept;
+- it is the first of its channel, or the first that another clock has stamped, or that is dated more than STEP_MS before
+  the last kept (what is dated before it by less comes late, and counts as if it came with that one);
 - its quality differs from that of the value before: what is wrong is told at once, and so is what is right again,
   unless the quality trembles (wavering.py); then values are held against the last one kept of their own quality, which
   may be none yet;
@@ -31,6 +32,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from pledgewatch_edge.clock import STEP_MS
 from pledgewatch_edge.flapping import Flapping, is_of_states
 from pledgewatch_edge.passing import Limit, Passing
 from pledgewatch_edge.sample import FIX_CHANNELS, Sample
@@ -233,11 +235,13 @@ class _Track:
 
     def judge(self, values: tuple[int, ...], quality: int, asked: Asked) -> tuple[int, ...] | None:
         """What is kept: the values, a mean with its extremes, or None."""
-        at_ms = asked.at_ms
+        is_apart = self._is_apart(asked)
+        at_ms = asked.at_ms if is_apart else max(asked.at_ms, self._kept_ms)
+        asked = asked._replace(at_ms=at_ms)
         step_ms, self._seen_ms = max(0, at_ms - self._seen_ms), at_ms
         is_told = self._wavering.hear(quality, at_ms)
         last = self._lasts.get(quality) or _Last(self._difference())
-        if is_told or asked.is_urgent or self._is_apart(asked):
+        if is_told or asked.is_urgent or is_apart:
             self._lasts = {}  # no mean goes on behind what is told, and what was before it is no measure any more
             return self._keep(last, values, quality, asked)
         if not last.values:
@@ -261,7 +265,7 @@ class _Track:
 
     def _is_apart(self, asked: Asked) -> bool:
         """Whether a value has little to do with the one before."""
-        return asked.clock != self._clock or asked.at_ms < self._kept_ms
+        return asked.clock != self._clock or asked.at_ms < self._kept_ms - STEP_MS
 
     def _is_too_late(self, last: _Last, next_ms: int, near_ms: int | None) -> bool:
         """Whether the next, at this moment, would come after too long a silence."""

@@ -22,6 +22,11 @@ _CALM_STAYS: Final = CALM_MS // STAY_MS
 _BAND: Final = 1  # a quality lies never farther beyond itself
 
 
+def is_of_meddling(before: int | None, quality: int) -> bool:
+    """Whether somebody has begun to meddle, or has ended, between two values of these qualities."""
+    return before != quality and not MEDDLED.isdisjoint((before, quality))
+
+
 class Wavering:
     """Of one channel, or of the fix, which changes of its quality are to be told at once."""
 
@@ -36,7 +41,7 @@ class Wavering:
         """Take in a value's quality. Returns whether it is to be told."""
         if quality not in self._bounds:
             self._add(quality)
-        is_told = self._before != quality and not MEDDLED.isdisjoint((self._before, quality))
+        is_told = is_of_meddling(self._before, quality)
         self._before = quality
         for one, bound in self._bounds.items():
             is_told |= bound.hear(_BAND if _lies_beyond(one, quality) else 0, at_ms)

@@ -5,8 +5,11 @@ and keeps the newest 32 in its own queue, which is emptied four times a second; 
 missed between two readings. A shock is how far the whole acceleration is from that at rest, which is 1 g however the
 container lies: |√(x² + y² + z²) - 1 g|, of each measurement, and of an interval the most.
 
-A blow of `alert_mg` or more is an urgent sample at once and not at the interval's end. A queue that was full when it
-was read has lost some: the most of the others is then marked ESTIMATED.
+A blow of `alert_mg` or more is an urgent sample at once and not at the interval's end. Where such blows do not end (a
+bad road, a loose screw, a chip gone mad) those that say nothing new are held back, and the hardest of them goes when a
+minute is over, as urgent as they (bouts.py); the samples of the intervals have them as ever.
+
+A queue that was full when it was read has lost some: the most of the others is then marked ESTIMATED.
 """
 
 import contextlib
@@ -18,6 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pledgewatch_edge.bouts import Bout
 from pledgewatch_edge.clock import AgentClock
 from pledgewatch_edge.config import DAY_S, require_within
 from pledgewatch_edge.logs import World
@@ -37,6 +41,7 @@ _ID, _RATE, _POWER, _FORMAT, _DATA, _FIFO, _FIFO_STATUS = 0x00, 0x2C, 0x2D, 0x31
 # 100 measurements a second; full resolution, ±16 g; the queue as a stream; measure.
 _SETUP: Final = ((_POWER, 0x00), (_RATE, 0x0A), (_FORMAT, 0x0B), (_FIFO, 0x80), (_POWER, 0x08))
 _AXES: Final = struct.Struct("<hhh")
+_GONE: Final = Cell(Channel.SHOCK_MG, 0, Quality.SENSOR_GONE)
 log = logging.getLogger(__name__)
 
 
@@ -78,8 +83,46 @@ def shock_mg(axes: bytes) -> int:
     return round(abs(STEP_MG * math.sqrt(x * x + y * y + z * z) - REST_MG))
 
 
+@dataclass(slots=True)
+class Most:
+    """The hardest blow of a while (-1: nothing was measured), and whether all of it was measured."""
+
+    mg: int = -1
+    is_whole: bool = True
+
+    def add(self, mg: int, *, is_whole: bool) -> None:
+        """What a turn has found."""
+        self.mg, self.is_whole = max(self.mg, mg), self.is_whole and is_whole
+
+
+class Blows:
+    """Of all blows which are told, and when. Its only time is that of the turns, a clock that never goes back."""
+
+    def __init__(self, interval_s: float, alert_mg: int, now_s: float) -> None:
+        self._interval_s, self._alert_mg = interval_s, alert_mg
+        self._due_s = now_s + interval_s
+        self._bout = Bout()
+        self._of_interval, self._untold = Most(), Most()  # since the latest of any kind; since the latest that is told
+
+    def take(self, mg: int, now_s: float, *, is_whole: bool) -> tuple[Most, bool] | None:
+        """Take in what a turn has found. Returns what is told now, if anything is, and whether it is urgent."""
+        self._of_interval.add(mg, is_whole=is_whole)
+        self._untold.add(mg, is_whole=is_whole)
+        is_over, is_held = now_s >= self._due_s, self._untold.mg >= self._alert_mg
+        if is_over:
+            self._due_s = now_s + self._interval_s
+        is_urgent = is_held and self._bout.hear(self._untold.mg, now_s)
+        if not is_over and not is_urgent:
+            return None
+        told = self._untold if is_urgent else self._of_interval
+        self._of_interval = Most()
+        if is_urgent or not is_held:
+            self._untold = Most()
+        return told, is_urgent
+
+
 class Adxl345Sensor:
-    """The chip: one sample each interval, and one for each hard blow."""
+    """The chip: one sample each interval, and one for each hard blow that says something new."""
 
     name = "adxl345"
 
@@ -98,22 +141,19 @@ class Adxl345Sensor:
         self._bus = OwnThread("adxl345", self._emptied, ANSWER_S)
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
-        """One sample each interval, and one as soon as a blow is hard."""
-        due, most, is_whole = self._monotonic() + self._settings.interval_s, -1, True
+        """One sample each interval, and one as soon as a blow is hard, while that is news."""
+        blows = Blows(self._settings.interval_s, self._settings.alert_mg, self._monotonic())
         try:
             async with contextlib.aclosing(moments(EMPTY_EVERY_S, self._monotonic)) as turns:
                 async for _ in turns:
                     answer = await self._bus.ask()
                     if answer is None:
                         self._world.lost("does not answer")
-                    found, is_all = answer or (-1, False)
-                    most, is_whole = max(most, found), is_whole and is_all
-                    is_over, is_hard = self._monotonic() >= due, found >= self._settings.alert_mg
-                    if is_over or is_hard:
-                        yield self._sample(most, is_whole=is_whole)._replace(is_urgent=is_hard)
-                        most, is_whole = -1, True
-                    if is_over:
-                        due = self._monotonic() + self._settings.interval_s
+                    found, is_whole = answer or (-1, False)
+                    told = blows.take(found, self._monotonic(), is_whole=is_whole)
+                    if told is not None:
+                        most, is_urgent = told
+                        yield self._sample(most)._replace(is_urgent=is_urgent)
         finally:
             self._bus.afterwards(self._held.let_go)
 
@@ -139,7 +179,7 @@ class Adxl345Sensor:
         for register, value in _SETUP:
             bus.write(address, bytes([register, value]))
 
-    def _sample(self, most: int, *, is_whole: bool) -> Sample:
-        quality = Quality.GOOD if is_whole else Quality.ESTIMATED
-        cell = Cell(Channel.SHOCK_MG, most, quality) if most >= 0 else Cell(Channel.SHOCK_MG, 0, Quality.SENSOR_GONE)
+    def _sample(self, most: Most) -> Sample:
+        quality = Quality.GOOD if most.is_whole else Quality.ESTIMATED
+        cell = Cell(Channel.SHOCK_MG, most.mg, quality) if most.mg >= 0 else _GONE
         return Sample(*self._clock.now(), (cell,))

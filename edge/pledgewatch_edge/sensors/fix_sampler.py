@@ -7,7 +7,13 @@ just woken may tell one wild date, and by it all that waits for its date would b
 A fix without a time, or with one decades ahead (clock.py), is stamped by the agent's clock and marked NO_TIME. A
 receiver without a position may still tell a time, from a small clock of its own. It is no better than the agent's, so
 the agent's stamps as it stamps all else meanwhile (a payload has one clock, and under deck a receiver has no position
-for weeks); where that was never set, the receiver's is believed from this program's release on.
+for weeks); where that was never set, the receiver's is believed from this program's release on. For FIX_HOLDS_MS after
+a fix with a place, whose date follows from that of another before it, it is the fix that dates, and what has passed
+since: at the edge of the sky places come and go each other second, and were each dated by another clock than the one
+before, each would be a first one.
+
+With an interval a fix is due when it is over; and at once where somebody begins to meddle, or ends (`is_of_meddling`),
+which does not shift the grid of the others.
 
 What is wrong with a fix is marked where it matters: a position that is not there holds 0 and NO_FIX, and what the
 receiver says of itself (satellites, HDOP, dimensions) stays good then. A channel that the receiver does not report is
@@ -27,9 +33,11 @@ from pledgewatch_edge.clock import BELIEVED_UNTIL_MS, RELEASED_MS, AgentClock
 from pledgewatch_edge.fixes import Fix, FixKind, FixQuality
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample
+from pledgewatch_edge.wavering import LONGEST_STAY_MS, is_of_meddling
 from pledgewatch_wire.reading import Cell, Channel, Clock, Quality
 
 FIXES_BEFORE_TIME: Final = 3
+FIX_HOLDS_MS: Final = LONGEST_STAY_MS  # then a change of clocks is seldom enough to be told each time
 AGREEING_WITHIN_MS: Final = 2 * 86_400_000  # wild dates are weeks to decades off; a simulation may run hours ahead
 GONE_AFTER_S: Final = 10.0  # a report that is asked for waits 15
 GONE_AGAIN_S: Final = 60.0
@@ -132,44 +140,56 @@ class FixSampler:
         self._clock = clock
         self._interval_ms = round(interval_s * 1_000)
         self._due_ms: int | None = None
+        self._before = Quality.GOOD
+        self._dating: tuple[int, int] | None = None  # the date of the latest fix with one, and the mark of when
+        self._is_dating = False  # whether it follows from the one before
         self._believed: tuple[int, int] | None = None  # the latest time that may be believed, and the mark of when
         self._agreeing = 0
 
     def take(self, fix: Fix, heard_at: int | None, *, is_of_use_as_time: bool = True) -> list[Sample]:
-        """The sample of a fix, if one is due. A fix that can be believed, and agrees with those before it, sets the
-        agent's clock, as of the clock's mark `heard_at`.
+        """The sample of a fix that was heard at the clock's mark `heard_at` (None: just now), if one is due. A fix that
+        can be believed, and agrees with those before it, sets the agent's clock as of then.
 
         A date that the clock passes over (clock.py) dates no other sensor either; one so far ahead is no time.
         """
         if fix.time_ms is not None and fix.time_ms >= BELIEVED_UNTIL_MS:
             fix = replace(fix, time_ms=None)
         is_believed = is_of_use_as_time and has_position(fix) and quality_of(fix) not in _UNTRUE
+        now_at = self._clock.mark()
+        heard_at = now_at if heard_at is None else heard_at
         if fix.time_ms is None or not is_believed:
             self._believed, self._agreeing = None, 0
-        elif self._agrees(fix.time_ms, self._clock.mark() if heard_at is None else heard_at):
+        elif self._agrees(fix.time_ms, heard_at):
             self._clock.set_by_fix(fix.time_ms, heard_at)
-        sample = self._sample(fix)
-        return [sample] if self._is_due(sample.measured_at_ms) else []
+        before, self._before = self._before, quality_of(fix)
+        sample = self._sample(fix, heard_at, now_at - heard_at)
+        is_due = self._is_due(sample.measured_at_ms)
+        return [sample] if is_due or is_of_meddling(before, self._before) else []
 
     def _agrees(self, time_ms: int, heard_at: int) -> bool:
         """Whether enough times in a row agree, this one being the newest. One that is told twice counts once."""
-        before_ms, before_at = self._believed or (time_ms, heard_at)
-        passed_ms = time_ms - before_ms
-        if abs(passed_ms - (heard_at - before_at)) > AGREEING_WITHIN_MS:
+        before, self._believed = self._believed, (time_ms, heard_at)
+        if before is not None and not _follows(self._believed, before):
             self._agreeing = 1
-        elif passed_ms or self._believed is None:
+        elif before is None or time_ms != before[0]:
             self._agreeing += 1
-        self._believed = time_ms, heard_at
         return self._agreeing >= FIXES_BEFORE_TIME
 
-    def _sample(self, fix: Fix) -> Sample:
+    def _sample(self, fix: Fix, heard_at: int, ago_ms: int) -> Sample:
         cells = cells_of(fix)
         if fix.time_ms is not None and has_position(fix):
+            if fix.time_ms >= RELEASED_MS and quality_of(fix) not in _UNTRUE:
+                before, self._dating = self._dating, (fix.time_ms, heard_at)
+                self._is_dating = before is not None and _follows(self._dating, before)
             return Sample(fix.time_ms, Clock.GPS, cells)
+        if self._dating is not None and self._is_dating and not has_position(fix):
+            passed_ms = heard_at - self._dating[1]
+            if passed_ms <= FIX_HOLDS_MS:
+                return Sample(self._dating[0] + passed_ms, Clock.GPS, cells)
         now_ms, clock = self._clock.now()
         if clock is Clock.UNSET and fix.time_ms is not None and fix.time_ms >= RELEASED_MS:
             return Sample(fix.time_ms, Clock.GPS, cells)
-        return Sample(now_ms, clock, cells)
+        return Sample(now_ms - ago_ms, clock, cells)
 
     def _is_due(self, time_ms: int) -> bool:
         """Whether the interval is over, by the time of the samples; a time that leaps either way begins anew."""
@@ -181,3 +201,8 @@ class FixSampler:
             return False
         self._due_ms = due_ms + self._interval_ms
         return True
+
+
+def _follows(now: tuple[int, int], before: tuple[int, int]) -> bool:
+    """Whether a time agrees with one before it: as much has passed as between the marks of when they were heard."""
+    return abs((now[0] - before[0]) - (now[1] - before[1])) <= AGREEING_WITHIN_MS

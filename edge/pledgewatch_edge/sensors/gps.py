@@ -3,9 +3,13 @@
 What becomes of a fix is told in fix_sampler.py.
 
 The port may vanish and come back, also under the same name as another device (a USB plug, a new pseudo-terminal behind
-a link). A line that falls silent in the middle of its rhythm has ended its cycle, so the fix is taken from the
-assembler without waiting for the sentence that would begin the next. Otherwise it is that sentence that ends the
-cycle, so a fix comes when it is one cycle old; the agent's clock is told when its first bytes were heard.
+a link), and so may a receiver on a line that stays: what one receiver has said (a date, that it is deceived) is nothing
+that the next one has said, so each opening and each silence that is a loss begins with a new assembler.
+
+A line that falls silent in the middle of its rhythm has ended its cycle, so the fix is taken from the assembler without
+waiting for the sentence that would begin the next. Otherwise it is that sentence that ends the cycle, so a fix comes
+when it is one cycle old; the agent's clock is told when its first bytes were heard, and a fix that the agent dates is
+dated as of then.
 
 The speed of the line is the configuration's, or is searched for (baud_search.py).
 """
@@ -110,6 +114,7 @@ class GpsSensor:
         """The samples of an open port, each as soon as its cycle is over. Raises PortLostError."""
         silent_since: float | None = None
         self._fixed_at = None
+        self._assembler = FixAssembler()
         if self._search is not None:
             self._search.opened(self._monotonic())
         while True:
@@ -128,6 +133,7 @@ class GpsSensor:
                     raise PortLostError(f"{self._settings.port}: now leads to another device, or nowhere")
                 if self._monotonic() - silent_since > LONGEST_IDLE_S:
                     self._world.lost("is silent")
+                    self._assembler = FixAssembler()
             for sample in samples + self._absence.samples():
                 yield sample
 
