@@ -126,7 +126,7 @@ async def test_why_a_station_has_ended_is_told_until_it_runs_again(
     with monkeypatch.context() as patch:
         if is_disk_full:
             patch.setattr("pledgewatch_edge.ended.replace_file", refusing)
-        assert not await process._live(cold, stop, asyncio.Event())
+        assert not await process._live(cold, stop, asyncio.Event(), [])
     (folder / "device.key").write_bytes(key)
     words = "it has ended, and measures no more: "
     of_page = StatusPage(StatusPageSettings(), page_of(cold))._spool(cold)
@@ -135,7 +135,7 @@ async def test_why_a_station_has_ended_is_told_until_it_runs_again(
     assert any(one.startswith(words) for one in told(again)) is not is_disk_full
     begun = asyncio.Event()
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        life = group.create_task(process._live(cold, stop, begun))
+        life = group.create_task(process._live(cold, stop, begun, []))
         await begun.wait()
         assert told(cold) == told(again) == []
         stop.set()
