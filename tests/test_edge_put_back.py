@@ -12,7 +12,9 @@ from pledgewatch_cloud.decide import admission
 from pledgewatch_cloud.decide.admission import EpochState, committed_of
 from pledgewatch_edge.budget import Budget
 from pledgewatch_edge.config import UplinkSettings
+from pledgewatch_edge.identity import raise_epoch
 from pledgewatch_edge.sending import Sending
+from pledgewatch_edge.spool import rescue as spool_rescue
 from pledgewatch_edge.spool.answers import Forgotten
 from pledgewatch_edge.spool.errors import SpoolCorruptError
 from pledgewatch_edge.spool.file import status
@@ -135,8 +137,9 @@ def test_a_cloud_that_lacks_what_was_let_go_is_sent_a_new_epoch_and_goes_on(
 
 
 @pytest.mark.parametrize("is_joined", [False, True], ids=["thinned", "joined"])
+@pytest.mark.parametrize("begins", ["a start", "a new epoch", "a new epoch, segment by segment"])
 def test_that_it_was_put_back_is_known_after_a_start_though_the_segment_with_the_word_was_thinned(
-    tmp_path: Path, *, is_joined: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins: str, *, is_joined: bool
 ) -> None:
     """An older segment that is not written anew, for all in it is urgent, still has the word before."""
     with new_spool(tmp_path, LIMITS) as spool:
@@ -161,8 +164,16 @@ def test_that_it_was_put_back_is_known_after_a_start_though_the_segment_with_the
         assert (first.turns, first.dropped, with_the_word.head.first) == (3 if is_joined else 2, 0, first.last + 1)
         assert with_the_word.dropped > 0
         assert (following.head.first > 4_000) is is_joined
+        waiting = spool.spooled, len(spool.read(0, 10_000, urgent=True))
+    if begins == "a start":
+        with new_spool(tmp_path, LIMITS) as spool:
+            assert (spool.epoch, spool.committed.contiguous) == (1, 100)
+        return
+    raise_epoch(tmp_path, 1)
+    if "segment" in begins:
+        monkeypatch.setattr(spool_rescue, "_has_room_for_both", lambda *_: False)
     with new_spool(tmp_path, LIMITS) as spool:
-        assert (spool.epoch, spool.committed.contiguous) == (1, 100)
+        assert (spool.epoch, spool.spooled, len(spool.read(0, 10_000, urgent=True))) == (3, *waiting)
 
 
 def test_what_it_lacks_and_is_here_yet_it_is_sent_again_in_the_same_epoch(bench: Bench) -> None:

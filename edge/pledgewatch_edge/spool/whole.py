@@ -34,6 +34,7 @@ class Hearer:
 
 
 NOBODY: Final = Hearer()
+_WORDS: Final = frozenset({Kind.COMMITTED, Kind.PUT_BACK})  # of a segment that was thinned either alone may be left
 
 
 class Numbers(Hearer):
@@ -158,7 +159,7 @@ def _contiguous(spool: Path) -> dict[int, int]:
     before: dict[int, int] = {}
     for (epoch, first), _, found in _each(spool):
         before.setdefault(epoch, first - 1)
-        if found is not None and any(one.kind == Kind.COMMITTED for one in found.content.frames):
+        if found is not None and any(one.kind in _WORDS for one in found.content.frames):
             own = found.segment.head.epoch
             said[own] = committed_in(found.content.frames, said.get(own, 0))
         del found  # before the next is read
