@@ -40,6 +40,14 @@ class OwnMarks:
                 del self._known[next(iter(self._known))]
         return found
 
+    def of_word(self, segments: Sequence[Segment], word: Committed) -> list[bytes]:
+        """The marks of what a word says, its highest contiguous sequence and its ranges; empty where none is known."""
+        lasts = [last for _, last in word.ranges]
+        return [
+            self.at(segments, word.contiguous, of_chain=True),
+            *(self.at(segments, last, of_chain=False) for last in lasts),
+        ]
+
     def _of_leaf(self, segment: Segment, sequence: int) -> bytes:
         runs = self._contents.runs(segment)
         place = bisect_right(runs, sequence, key=lambda one: one.first) - 1

@@ -33,10 +33,8 @@ import math
 import os
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from itertools import compress, islice, takewhile
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from itertools import compress, islice
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 
@@ -54,20 +52,19 @@ from pledgewatch_edge.spool.log import (
     SEGMENT_READINGS,
     Head,
     Kind,
-    Run,
     committed_frame,
     frame,
     late_frame,
-    late_of,
     put_back_frame,
     thinned_in,
     write_durably,
 )
+from pledgewatch_edge.spool.looking import checkpoints_with, here_of, runs_beyond, urgent_beyond
 from pledgewatch_edge.spool.marks import OwnMarks, with_word
 from pledgewatch_edge.spool.put_back import PutBack, counter_put_back, lacking
 from pledgewatch_edge.spool.refusals import Refusals
 from pledgewatch_edge.spool.reserve import Reserve, write_if_room
-from pledgewatch_edge.spool.segment import Segment, begin_segment, uncovered
+from pledgewatch_edge.spool.segment import Segment, begin_segment
 from pledgewatch_edge.spool.thinning import Rest, rest_of, rest_of_both, rewrite
 from pledgewatch_wire import chain
 from pledgewatch_wire.codec import Checkpoint, Committed, Thinned
@@ -342,7 +339,9 @@ class Spool:
         """
         found: list[Reading] = []
         with self._lock:
-            for segment, run in self._runs(after_sequence, urgent=urgent):
+            for segment, run in runs_beyond(
+                self._segments, self._contents, self._committed, after_sequence, urgent=urgent
+            ):
                 if len(found) >= limit:
                     break
                 telling = segment.last if not urgent and segment.is_untold(self._committed) else 0
@@ -358,47 +357,17 @@ class Spool:
         """The first spans of urgent readings above `after` and up to `last` that are not committed, at most `limit`;
         no file is read for it."""
         with self._lock:
-            known = self._committed
-            place = bisect_left(self._segments, after + 1, key=lambda one: one.last)
-            spans = (
-                span
-                for segment in islice(self._segments, place, None)
-                for low, high in islice(segment.urgent, bisect_left(segment.urgent, after + 1, key=itemgetter(1)), None)
-                for span in known.missing_of(max(low, after + 1), min(high, last))
-            )
-            return [*islice(takewhile(lambda one: one[0] <= last, spans), limit)]
+            return [*islice(urgent_beyond(self._segments, self._committed, after, last), limit)]
 
     def here(self, first: int, last: int) -> int:
         """How many of readings first to last `read` would give; no file is read for it."""
         with self._lock:
-            known = self._committed
-            telling = [one.last for one in self._segments if one.is_untold(known) and one.last in known]
-            return sum(first <= one <= last for one in telling) + sum(
-                uncovered(max(first, low), min(last, high), known)
-                for segment in self._segments
-                if segment.head.first <= last and segment.last >= first
-                for low, high in segment.runs
-            )
+            return here_of(self._segments, self._committed, first, last)
 
     def checkpoints(self, first: int, last: int) -> list[Checkpoint]:
         """The checkpoints that travel with readings first to last: theirs, and a late one of the reading before."""
-        found: list[Checkpoint] = []
         with self._lock:
-            above = self._committed.contiguous
-            for segment in self._segments:
-                # A late one may stand in the segment after its reading's.
-                if segment.head.first > last + 1 or segment.last < first - 1:
-                    continue
-                frames = self._contents.frames(segment)
-                late = [one for one in map(late_of, frames) if one is not None]
-                found += [one for one in late if max(first - 1, above) <= one.sequence <= last]
-                runs = self._contents.runs(segment)
-                for run in islice(runs, bisect_left(runs, first, key=lambda one: one.last), None):
-                    if run.first > last:
-                        break
-                    own = self._contents.readings(run).checkpoints
-                    found += [one for one in own if max(first, above + 1) <= one.sequence <= last]
-        return sorted(found)
+            return checkpoints_with(self._segments, self._contents, self._committed, first, last)
 
     def thinned(self, first: int, last: int) -> list[Thinned]:
         """The declarations that travel with readings first to last."""
@@ -443,7 +412,7 @@ class Spool:
         with self._lock:
             if committed.epoch != self.epoch:
                 return Forgotten(0, f"it is about epoch {committed.epoch}, this is {self.epoch}")
-            ours = self._marks_of(committed)
+            ours = self._marks.of_word(self._segments, committed)
             known, unmarked = with_word(self._committed, self.head_sequence, committed, ours)
             if unmarked:
                 return Forgotten(0, unmarked)
@@ -499,14 +468,6 @@ class Spool:
             self._bytes -= one.end
         if done:
             self._reserve.keep()
-
-    def _marks_of(self, committed: Committed) -> list[bytes]:
-        """Our marks of what a word says, the highest contiguous sequence and its ranges; empty where none is known."""
-        lasts = [last for _, last in committed.ranges]
-        return [
-            self._marks.at(self._segments, committed.contiguous, of_chain=True),
-            *(self._marks.at(self._segments, last, of_chain=False) for last in lasts),
-        ]
 
     def _go_back(self, word: Committed, ours: Sequence[bytes]) -> Forgotten:
         """Go by what the cloud has, where all that it lacks is here; else end the epoch, and what is here goes on."""
@@ -655,23 +616,6 @@ class Spool:
         dropped, self._thinned_uncounted = self._thinned_uncounted, 0
         self._thinned_untold += dropped
         self._note(thinned=dropped)
-
-    def _runs(self, after_sequence: int, *, urgent: bool) -> Iterator[tuple[Segment, Run]]:
-        """The runs that reach beyond a sequence and hold anything that `read` gives, with their segments."""
-        firsts = [one.head.first for one in self._segments]
-        place = max(0, bisect_left(firsts, after_sequence + 2) - 1)
-        known = self._committed
-        for segment in self._segments[place:]:
-            is_untold = not urgent and segment.is_untold(known)
-            is_wanted = segment.has_urgent(after_sequence, known) if urgent else is_untold or segment.waiting(known)
-            if segment.last <= after_sequence or not is_wanted:
-                continue
-            runs = self._contents.runs(segment)
-            for run in islice(runs, bisect_left(runs, after_sequence + 1, key=lambda one: one.last), None):
-                if urgent and not run.is_urgent:
-                    continue
-                if uncovered(run.first, run.last, known) or (is_untold and run.last == segment.last):
-                    yield segment, run
 
     def _sign(self, sequence: int, chain_hash: bytes) -> Checkpoint:
         return Checkpoint(sequence, chain.sign(self._key, self.device, self.epoch, sequence, chain_hash))
