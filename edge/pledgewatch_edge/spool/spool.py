@@ -122,6 +122,7 @@ class Spool:
         self._signed_at = monotonic()
         self._chain_hash, self._signed = chain_hash, signed
         self._committed = Marks(contiguous)
+        self._said = contiguous  # as far as one word alone has said so; by that segments go
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
         self.refused_at_opening = tally.totals.refused  # as the disk had it
@@ -420,14 +421,12 @@ class Spool:
                 self._end(why)
             if self._put_back.is_proven(committed, ours, self._committed, self.head_sequence):
                 return self._go_back(committed, ours)
-            if known == self._committed:
-                return Forgotten(0)
-            return self._know(known)
+            return self._know(known, committed.contiguous)
 
     def doubt_ranges(self) -> None:
-        """Count nothing beyond `contiguous` as committed before it is said again."""
+        """Count nothing as committed in ranges before it is said again."""
         with self._lock:
-            self._know(Marks(self._committed.contiguous))
+            self._know(Marks(self._said), self._said)
 
     def close(self) -> None:
         """Give the files back, after whoever is using them. May be called again."""
@@ -441,10 +440,13 @@ class Spool:
                 self._descriptor = -1
             self._tally.close()
 
-    def _know(self, known: Marks) -> Forgotten:
-        """Go by what is committed from now on. Raises SpoolError, and then nothing has changed."""
-        if known.contiguous > self._committed.contiguous:
-            self._say_committed(known.contiguous)
+    def _know(self, known: Marks, up_to: int) -> Forgotten:
+        """Go by what is committed from now on, and let go of what one word alone has said: `up_to` there. What several
+        have said may be of a cloud of before and of one that was put back. Raises SpoolError, and then nothing has
+        changed."""
+        said = max(self._said, min(known.contiguous, up_to))
+        self._say_committed(said)
+        self._said = said
         before, self._committed = self._spooled, known
         self._spooled = sum(one.waiting(known) for one in self._segments)
         self._let_go()
@@ -453,14 +455,20 @@ class Spool:
     def _say_committed(self, contiguous: int) -> None:
         """Write how far the cloud has everything; durably where segments go by that, for one that is gone otherwise is
         lost. Raises SpoolError."""
-        goes = any(one.last <= contiguous for one in self._segments[:-1])
-        write = self._reserve.write_word if goes else write_if_room  # where nothing goes by it, it is said again
-        write(lambda: self._write(committed_frame(contiguous), is_durable=goes))
+        goes = bool(self._let_go_by(contiguous))
+        if goes or contiguous > self._said:
+            write = self._reserve.write_word if goes else write_if_room  # where nothing goes by it, it is said again
+            write(lambda: self._write(committed_frame(contiguous), is_durable=goes))
+
+    def _let_go_by(self, contiguous: int) -> list[Segment]:
+        """The segments of which the cloud has everything, all but the one that is written to; none while its last word
+        shows that it was put back, for it may lack them."""
+        segments = [] if self._put_back.is_suspected else self._segments[:-1]
+        return [one for one in segments if one.last <= contiguous]
 
     def _let_go(self) -> None:
-        """Remove the segments of which the cloud has everything, all but the one that is written to. That it has is on
-        the disk by then."""
-        done = [one for one in self._segments[:-1] if one.last <= self._committed.contiguous]
+        """Remove what goes by what was said. That is on the disk by then."""
+        done = self._let_go_by(self._said)
         for one in done:
             with contextlib.suppress(FileNotFoundError), disk_errors(one.path):
                 one.path.unlink()
@@ -473,13 +481,15 @@ class Spool:
         """Go by what the cloud has, where all that it lacks is here; else end the epoch, and what is here goes on."""
         said, before, gone = word.contiguous, self._committed, self._segments[0].head.first - 1
         if said < gone:
-            why = f"the cloud had readings up to {before.contiguous} and has them up to {said}: it has been put back"
+            why = f"the cloud had readings up to {self._said} and has them up to {said}: it has been put back"
             self._end(why, put_back_frame(gone))
         known, _ = with_word(Marks(min(said, before.contiguous)), self.head_sequence, word, ours)
-        if known.contiguous < before.contiguous:
+        if known.contiguous < self._said:
             self._reserve.write_word(lambda: self._write(put_back_frame(known.contiguous)))
+            self._said = known.contiguous
         missing = [*lacking(word, before)]
-        return self._know(known)._replace(again=(missing[0][0], missing[-1][1]))
+        self._put_back = PutBack()
+        return self._know(known, said)._replace(again=(missing[0][0], missing[-1][1]))
 
     def _end(self, why: str, also: bytes = b"") -> NoReturn:
         """Give no more numbers in this epoch, and begin another when it is opened again: raises SpoolCorruptError."""
@@ -540,7 +550,7 @@ class Spool:
     def _next_segment(self) -> Segment:
         """Begin another segment. Raises SpoolError, and then nothing has changed."""
         head = Head(self.device, self.epoch, self.head_sequence + 1, self._signed, self._chain_hash)
-        segment, descriptor = begin_segment(self._folder, head, self._committed.contiguous)
+        segment, descriptor = begin_segment(self._folder, head, self._said)
         self._reserve.keep()
         os.close(self._descriptor)
         self._descriptor = descriptor
