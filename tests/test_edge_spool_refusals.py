@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edge_support import TIME_MS, new_spool, sample
+from edge_support import TIME_MS, new_spool, sample, true_word
 from test_thinning import Cloud, payloads_of, thinned_spool
 
 from pledgewatch_cloud.api.completeness import completeness
@@ -50,7 +50,7 @@ def test_how_often_it_is_said(told_before: int, rows: list[tuple[int, bool]], sa
     for hour, (count, is_full) in enumerate(rows):
         watch.now_s = hour * HOUR_S
         refusals.refused += count
-        if refusals.is_due(is_full=is_full):
+        if refusals.is_due(waits_longer=is_full):
             refusals.say(refusals.refused, is_full=is_full)
             said.append(hour)
     assert said == said_at_h
@@ -86,6 +86,25 @@ def test_however_full_the_spool_is_there_is_room_for_it(tmp_path: Path) -> None:
     with new_spool(tmp_path, limits, monotonic=watch) as spool:
         assert told_by(spool) == told
         assert not spool.tell_refused(), "nothing is known of the time, and a start counts as a time"
+
+
+def test_where_the_cloud_may_have_been_put_back_it_is_the_reading_that_proves_it(tmp_path: Path) -> None:
+    watch = Watch()
+    with new_spool(tmp_path, Limits(20_000, 60, 1e9), monotonic=watch) as spool:
+        for hour in range(1_000):
+            watch.now_s = hour * HOUR_S
+            spool.append([urgent(hour)])
+            spool.tell_refused()
+        head, times = spool.head_sequence, len(told_by(spool))
+        assert times == 10, "the last of them hundreds of hours apart"
+        spool.forget(true_word(spool, 10))
+        for hour in range(1_000, 1_100):
+            watch.now_s = hour * HOUR_S
+            spool.append([urgent(hour)])
+            spool.forget(true_word(spool, 5))
+            spool.tell_refused()
+        assert spool.head_sequence == head + 1, "one is enough"
+        assert spool.forget(true_word(spool, 5, ((head + 1, head + 1),))).again == (6, 10)
 
 
 def test_it_is_told_when_the_disk_has_the_folder_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

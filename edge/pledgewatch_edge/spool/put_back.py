@@ -35,6 +35,10 @@ class PutBack:
         """Whether the last word shows that something is missing that was known to be committed."""
         return self._missing > 0
 
+    def waits_for_more_than(self, head: int) -> bool:
+        """Whether nothing was measured since that could prove it; `head`: the newest number."""
+        return self._missing > 0 and self._head >= head
+
     def is_proven(self, word: Committed, ours: Sequence[bytes], known: Marks, head: int) -> bool:
         """Whether this is the word that proves it. `ours`: our marks of what it says; `known`: what was known to be
         committed before it; `head`: the newest number."""

@@ -4,7 +4,9 @@ What the spool cannot take (it is full of what is urgent, the disk refused for t
 number, so it leaves no gap that anybody would miss. It is counted, and the count is said as an urgent reading. The
 spool takes that one however full it is; so that it stays few bytes, it is said at most once in TELL_S, and while the
 spool is full each time after twice as long as the time before: in a year fourteen times. A start of the agent counts
-as a time, so that one which starts again and again does not fill the disk with it.
+as a time, so that one which starts again and again does not fill the disk with it. Where the cloud may have been put
+back (spool/put_back.py), and nothing was measured since that could prove it, the next is due after TELL_S: nothing else
+finds room.
 
 How many were numbered and not to be found in a broken spool (spool/rescue.py) is said likewise, once for each new life;
 and so is what became of the numbers of each life that is over (spool/ended.py).
@@ -55,9 +57,9 @@ class Refusals:
         found.ended, found.ended_told = ended, totals.ended_told
         return found
 
-    def is_due(self, *, is_full: bool) -> bool:
-        """Whether there is something to say, and it may be said by now."""
-        wait_s = self._wait_s if is_full else TELL_S
+    def is_due(self, *, waits_longer: bool) -> bool:
+        """Whether there is something to say, and it may be said by now: after TELL_S, or twice as long as before."""
+        wait_s = self._wait_s if waits_longer else TELL_S
         return self.refused > self.told and self._monotonic() - self._told_at >= wait_s
 
     @property
@@ -70,9 +72,10 @@ class Refusals:
         """Whether a broken spool has something to tell that was not told."""
         return self.is_broken_untold or any(one.epoch > self.ended_told for one in self.ended)
 
-    def due(self, *, is_full: bool) -> Told:
+    def due(self, *, waits_longer: bool) -> Told:
         """What is to be said now."""
-        refused = [Cell(Channel.REFUSED_READINGS, self.refused)] if self.is_due(is_full=is_full) else []
+        is_due = self.is_due(waits_longer=waits_longer)
+        refused = [Cell(Channel.REFUSED_READINGS, self.refused)] if is_due else []
         broken = [Cell(Channel.BROKEN_READINGS, self.broken)] if self.is_broken_untold else []
         ended = [one for one in self.ended if one.epoch > self.ended_told]
         counts = [tuple(refused + broken)] if refused or broken else []

@@ -311,9 +311,15 @@ class Spool:
 
     def refusal_is_untold(self) -> bool:
         """Whether `tell_refused` has something to say."""
-        is_full = self._bytes >= self._limits.bytes_max
-        is_any = self._refusals.is_due(is_full=is_full) or self._refusals.is_any_untold
+        is_any = self._refusals.is_due(waits_longer=self._waits_longer) or self._refusals.is_any_untold
         return self._newest is not None and is_any
+
+    @property
+    def _waits_longer(self) -> bool:
+        """Whether that samples were refused is said ever more seldom: the spool is full of it else. But where nothing
+        can be proven without a reading that is newer than a word, it is this one."""
+        is_full = self._bytes >= self._limits.bytes_max
+        return is_full and not self._put_back.waits_for_more_than(self.head_sequence)
 
     def tell_refused(self) -> bool:
         """Store urgent readings of how many samples were refused, or lost in a broken spool, and of what became of one
@@ -326,7 +332,7 @@ class Spool:
                 return False
             self._settle()
             is_full = self._bytes >= self._limits.bytes_max
-            told = self._refusals.due(is_full=is_full)
+            told = self._refusals.due(waits_longer=self._waits_longer)
             self._store([self._newest._replace(cells=cells, is_urgent=True) for cells in told.readings])
             self._refusals.note(told, is_full=is_full)
             self._note()
