@@ -266,7 +266,7 @@ def test_what_follows_on_the_contiguous_is_missing_by_a_word_that_cannot_name_al
     [(1_500, ((1_961, 2_900), (3_201, 3_600)), 1_960), (2_900, ((3_201, 3_600),), 2_900)],
     ids=["older", "of just before the alarms"],
 )
-def test_until_it_is_proven_nothing_goes_of_what_the_copy_lacks(
+def test_nothing_goes_of_what_the_copy_lacks(
     tmp_path: Path, contiguous: int, ranges: tuple[tuple[int, int], ...], said: int
 ) -> None:
     """Alarms went first, and were known in a range; what comes to the copy closes the gap on either side of them."""
@@ -274,22 +274,36 @@ def test_until_it_is_proven_nothing_goes_of_what_the_copy_lacks(
         for start in range(1, 3_600, 100):
             spool.append([one._replace(is_urgent=2_900 < start < 3_200) for one in samples(100, start)])
         spool.forget(true_word(spool, 1_960, ((2_901, 3_200),)))
-        firsts = [one.head.first for one in spool._segments]
+        assert [one.head.first for one in spool._segments] == [1_101, 2_201, 3_301]
         for some in (ranges[:-1], ranges):
             spool.forget(true_word(spool, contiguous, some))
         assert (spool.committed, spool.spooled) == ((3_600, ()), 0)
         for start in range(3_601, 4_601, 100):
             spool.append(samples(100, start))
-        assert [one.head.first for one in spool._segments][:-1] == firsts == [1_101, 2_201, 3_301]
+        firsts = [1_101, 2_201, 3_301, 4_401][contiguous > 2_200 :]  # what it has goes
+        assert [one.head.first for one in spool._segments] == firsts
         assert status(tmp_path)["committed_contiguous"] == said
         has = (*ranges, (4_601, 4_601))
         spool.append(samples(1, 4_601))
         assert spool.forget(true_word(spool, contiguous, has)).again == (contiguous + 1, 3_600)
         assert spool.committed == (contiguous, has)
         assert spool.spooled == 4_600 - contiguous - sum(last - first + 1 for first, last in ranges)
-        assert spool._segments[0].head.first == (2_201 if contiguous > 2_200 else 1_101), "what it has goes"
+        assert [one.head.first for one in spool._segments] == firsts
     with new_spool(tmp_path, LIMITS) as spool:
         assert (spool.epoch, spool.committed.contiguous) == (1, contiguous)
+
+
+def test_a_segment_that_is_full_when_it_is_known_that_the_copy_lacks_it_does_not_go(tmp_path: Path) -> None:
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append(samples(1_000))
+        spool.forget(true_word(spool, 1_000))
+        assert spool.forget(true_word(spool, 500)) == Forgotten(0)
+        for start in range(1_001, 1_401, 100):
+            spool.append(samples(100, start))
+        assert [one.head.first for one in spool._segments] == [1, 1_101]
+        assert spool.forget(true_word(spool, 500, ((1_400, 1_400),))).again == (501, 1_000)
+        spool.forget(true_word(spool, 1_400))
+        assert [one.head.first for one in spool._segments] == [1_101]
 
 
 @pytest.mark.parametrize("ranges_max", [MAX_RANGES, 3], ids=["", "and no word names all"])

@@ -21,6 +21,8 @@ from pledgewatch_edge.spool import segment as spool_segment
 from pledgewatch_edge.spool import spool as spool_module
 from pledgewatch_edge.spool import thinning as spool_thinning
 from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
+from pledgewatch_edge.spool.log import SEGMENT_BYTES
+from pledgewatch_edge.spool.places import SMALL_BYTES
 from pledgewatch_edge.spool.reserve import RESERVE_BYTES, RESERVE_FILE
 from pledgewatch_edge.spool.spool import FULL_FOR_S, Limits, Spool
 from pledgewatch_wire.reading import Channel, Clock
@@ -225,6 +227,41 @@ def test_where_alarms_have_used_the_kept_room_a_cloud_that_was_put_back_is_gone_
     full.bytes_max = 500_000
     with new_spool(tmp_path, LIMITS) as spool:
         assert (spool.epoch, spool.committed.contiguous) == ((1, 5) if is_here else (2, 0))
+
+
+@pytest.mark.parametrize("starts_again", [False, True], ids=["", "and the agent is started again"])
+def test_where_a_new_epoch_has_no_room_the_old_one_goes_on_though_the_cloud_was_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: SmallDisk, used_up: Spool, *, starts_again: bool
+) -> None:
+    """Ended, nothing would be measured or sent until somebody makes room."""
+    used_up.forget(true_word(used_up, 2_000))
+    use_up(full, used_up)
+    gone, head = used_up._segments[0].head.first - 1, used_up.head_sequence
+    used_up.forget(true_word(used_up, 5))
+    full.bytes_max += 2_000
+    used_up.append([sample(1)._replace(is_urgent=True)])
+    full.fill()
+    room = largest = max(one.stat().st_size for one in tmp_path.glob("spool/*.log"))
+    monkeypatch.setattr("pledgewatch_edge.spool.places.room_in", lambda _: room)
+    has = (gone + 1, gone + 10), (gone + 16, 2_450), (head + 1, head + 1)
+    assert used_up.forget(true_word(used_up, 5, has)).again == (gone + 11, gone + 15)
+    assert (used_up.epoch, used_up.committed) == (1, (gone + 10, has[1:])), "what it lacks and is here is sent again"
+    if starts_again:
+        used_up.close()
+        used_up = new_spool(tmp_path, LIMITS)
+    assert used_up.forget(true_word(used_up, 5, ((gone + 1, 2_450), has[2]))).again is None
+    assert used_up._segments[0].head.first > gone + 1, "what it has makes room"
+    assert used_up.append([sample(1)._replace(is_urgent=True)]).accepted == 1
+    used_up.forget(true_word(used_up, 5))
+    used_up.append([sample(1)._replace(is_urgent=True)])
+    room = max(largest, SEGMENT_BYTES) + 2 * SMALL_BYTES
+    with pytest.raises(SpoolCorruptError, match="it has been put back"):
+        used_up.forget(true_word(used_up, 5, ((head + 3, head + 3),)))
+    waiting = used_up.head_sequence - used_up._segments[0].head.first + 1
+    used_up.close()
+    full.bytes_max = 1_000_000
+    with new_spool(tmp_path, LIMITS) as spool:
+        assert (spool.epoch, spool.spooled) == (2, waiting)
 
 
 def test_what_waited_for_its_date_is_numbered_on_a_full_disk(tmp_path: Path, full: SmallDisk) -> None:

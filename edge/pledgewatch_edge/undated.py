@@ -34,6 +34,7 @@ from typing import Final, NamedTuple
 from pledgewatch_edge.clock import AgentClock, this_boot
 from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
+from pledgewatch_edge.spool import places
 from pledgewatch_edge.spool.answers import Appended
 from pledgewatch_edge.spool.errors import SpoolError, disk_errors
 from pledgewatch_edge.spool.log import (
@@ -50,7 +51,7 @@ from pledgewatch_edge.spool.spool import Spool
 from pledgewatch_wire.codec import Payload, PayloadError, decode, encode
 from pledgewatch_wire.reading import Cell, Channel, Clock, Reading
 
-UNDATED_FILE: Final = "undated.log"
+UNDATED_FILE: Final = places.UNDATED_FILE
 READINGS_MAX: Final = 10_000
 WAIT_MS: Final = 24 * 3_600_000
 ALONE_MAX_MS: Final = 30 * 24 * 3_600_000

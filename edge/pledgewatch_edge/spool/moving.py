@@ -31,7 +31,6 @@ from pledgewatch_edge.spool.ended import ENDED_FILE, lives_in, write_lives
 from pledgewatch_edge.spool.errors import UNREADABLE, disk_errors
 from pledgewatch_edge.spool.frames import Stand, framed
 from pledgewatch_edge.spool.log import (
-    SEGMENT_BYTES,
     Frame,
     Head,
     Kind,
@@ -44,7 +43,15 @@ from pledgewatch_edge.spool.log import (
     segments_in,
     write_durably,
 )
-from pledgewatch_edge.spool.places import MOVING_FOLDER, NEW_FOLDER, PART_FOLDER, SPOOL_FOLDER, with_room
+from pledgewatch_edge.spool.places import (
+    MOVING_FOLDER,
+    NEW_FOLDER,
+    PART_FOLDER,
+    SMALL_BYTES,
+    SPOOL_FOLDER,
+    needed_to_move,
+    with_room,
+)
 from pledgewatch_edge.spool.segment import begin_segment
 from pledgewatch_edge.spool.whole import Numbers, Unit, units, whole
 from pledgewatch_edge.undated import UNDATED_FILE, Handing
@@ -54,7 +61,6 @@ from pledgewatch_wire.ended import Ended
 
 PLANNED: Final = "planned"
 _MOVED: Final = struct.Struct(">IQQQ32s")  # epoch and first number of the file that was moved last; then the Stand
-_SMALL_BYTES: Final = 32_768  # for files of a block each, and folders
 log = logging.getLogger(__name__)
 
 
@@ -68,10 +74,7 @@ class _At(NamedTuple):
 def plan_move(folder: Path, device: str, totals: Totals) -> None:
     """Find out what is to be moved, and begin it. Raises SpoolError, and then nothing is begun; StateError where the
     epoch counter is lost."""
-    undated = folder / UNDATED_FILE
-    with disk_errors(undated):
-        needed = _SMALL_BYTES + SEGMENT_BYTES + (undated.stat().st_size if undated.exists() else 0)
-    with_room(folder, needed, lambda: _plan(folder, device, totals))
+    with_room(folder, needed_to_move(folder), lambda: _plan(folder, device, totals))
     log.warning("spool has no room for a second one: it goes into the new one segment by segment")
 
 
@@ -169,7 +172,7 @@ def _put_segment(folder: Path, head: Head, data: bytes, at: _At, spare: Sequence
             fresh.replace(path)
             flush_folder(path.parent)
 
-    with_room(folder, len(whole_data) + _SMALL_BYTES, put, [one for one in spare if one.exists()])
+    with_room(folder, len(whole_data) + SMALL_BYTES, put, [one for one in spare if one.exists()])
 
 
 def _removed(unit: Unit) -> list[Path]:
@@ -202,7 +205,7 @@ def _settle(folder: Path, planned: Totals, last: int) -> None:
             (moving / ENDED_FILE).unlink(missing_ok=True)
         write_lives(moving, lives)
 
-    with_room(folder, _SMALL_BYTES, put)
+    with_room(folder, SMALL_BYTES, put)
     with disk_errors(moving):
         flush_folder(moving)
         moving.replace(folder / NEW_FOLDER)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pledgewatch_edge.spool.errors import SpoolError, cure_of_refusal, disk_errors, is_for_want_of_room
-from pledgewatch_edge.spool.log import segments_in
+from pledgewatch_edge.spool.log import SEGMENT_BYTES, segments_in
 from pledgewatch_edge.spool.reserve import RESERVE_FILE, room_in, room_taken
 
 SPOOL_FOLDER: Final = "spool"
@@ -29,6 +29,8 @@ MOVING_FOLDER: Final = "spool.moving"
 NEW_FOLDER: Final = "spool.new"
 BROKEN: Final = "spool.broken-"
 EVIDENCE_KEPT: Final = 3
+UNDATED_FILE: Final = "undated.log"
+SMALL_BYTES: Final = 32_768  # for files of a block each, and folders
 _Made = TypeVar("_Made")
 log = logging.getLogger(__name__)
 
@@ -72,10 +74,8 @@ def with_room(folder: Path, needed: int, make: Callable[[], _Made], spare: Itera
     """Make something that needs so many bytes; where they are not there, the room that is kept for it is given up, then
     evidence goes, the oldest first, then `spare` files. Nothing is removed, and nothing made, where all of that would
     not be enough by what the file system says. Raises SpoolError."""
-    reserve = [folder / RESERVE_FILE] if (folder / RESERVE_FILE).exists() else []
-    ways = [partial(_remove, one) for one in (*reserve, *broken_logs(folder), *spare)]
-    may_go = [*reserve, *(file for one in broken_logs(folder) for file in files_in(one)), *spare]
-    if not has_room(folder, needed, may_go):
+    ways = [partial(_remove, one) for one in (*_reserve_in(folder), *broken_logs(folder), *spare)]
+    if not has_room(folder, needed, [*_may_go(folder), *spare]):
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise SpoolError(f"{folder}: {needed:,} bytes have no room; {_WAITS}") from full
     for way in ways:
@@ -93,6 +93,28 @@ def with_room(folder: Path, needed: int, make: Callable[[], _Made], spare: Itera
             if not ways:
                 raise SpoolError(f"{error}; {_WAITS}") from error.__cause__
             ways.pop(0)()
+
+
+def needed_to_move(folder: Path) -> int:
+    """How many bytes a new life needs into which the old log goes segment by segment. Raises SpoolError."""
+    undated = folder / UNDATED_FILE
+    with disk_errors(undated):
+        return SMALL_BYTES + SEGMENT_BYTES + (undated.stat().st_size if undated.exists() else 0)
+
+
+def has_room_for_life(folder: Path, largest: int) -> bool:
+    """Whether a log whose largest segment has so many bytes would find room for its new life, with all that may go for
+    it, and what is planned written. Raises SpoolError."""
+    return has_room(folder, needed_to_move(folder) + SMALL_BYTES + max(0, largest - SEGMENT_BYTES), _may_go(folder))
+
+
+def _reserve_in(folder: Path) -> list[Path]:
+    return [one for one in (folder / RESERVE_FILE,) if one.exists()]
+
+
+def _may_go(folder: Path) -> list[Path]:
+    """The files that may go for a new life."""
+    return [*_reserve_in(folder), *(file for one in broken_logs(folder) for file in files_in(one))]
 
 
 _WAITS: Final = "a new spool waits for room, and what is in the old one stays"

@@ -11,8 +11,8 @@ what was not acknowledged. So it takes two, by which the same reading is missing
 the first was heard, and of which the second has a reading that was measured after that. That one is not old, and what
 a cloud has only grows, but for this.
 
-Until then no segment goes (`is_suspected`), and none ever goes by more than one word alone has said: of two the first may
-be of the cloud of before, and what is missing between them would go as committed.
+At all times a segment goes only by one word alone, the last: of two the first may be of the cloud of before, and what
+is missing between them would go as committed.
 
 A reading of a range is missing by a word that names all. By one that cannot, only what follows on `contiguous` is.
 """
@@ -29,11 +29,6 @@ class PutBack:
     def __init__(self) -> None:
         self._missing = 0  # by the word before, though it was committed
         self._head = 0  # when that was heard
-
-    @property
-    def is_suspected(self) -> bool:
-        """Whether the last word shows that something is missing that was known to be committed."""
-        return self._missing > 0
 
     def waits_for_more_than(self, head: int) -> bool:
         """Whether nothing was measured since that could prove it; `head`: the newest number."""

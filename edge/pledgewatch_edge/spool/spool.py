@@ -29,6 +29,7 @@ All methods may be called from any thread; they take turns.
 """
 
 import contextlib
+import logging
 import math
 import os
 import threading
@@ -61,6 +62,7 @@ from pledgewatch_edge.spool.log import (
 )
 from pledgewatch_edge.spool.looking import checkpoints_with, here_of, runs_beyond, urgent_beyond
 from pledgewatch_edge.spool.marks import OwnMarks, with_word
+from pledgewatch_edge.spool.places import has_room_for_life
 from pledgewatch_edge.spool.put_back import PutBack, counter_put_back, lacking
 from pledgewatch_edge.spool.refusals import Refusals
 from pledgewatch_edge.spool.reserve import Reserve, write_if_room
@@ -76,6 +78,7 @@ URGENT_RESERVE: Final = 1.125  # of the bound, urgent readings may fill so much
 SECOND_TURN: Final = 24
 _TURNS: Final = 2
 FULL_FOR_S: Final = 3_600.0  # then it is tried whether others have left more room
+log = logging.getLogger(__name__)
 
 
 class Limits(NamedTuple):
@@ -122,7 +125,7 @@ class Spool:
         self._signed_at = monotonic()
         self._chain_hash, self._signed = chain_hash, signed
         self._committed = Marks(contiguous)
-        self._said = contiguous  # as far as one word alone has said so; by that segments go
+        self._said = self._going = contiguous  # as far as one word alone has said so; as far as the last one does
         self._spooled = sum(one.waiting(self._committed) for one in segments)
         self._bytes = sum(one.end for one in segments)
         self.refused_at_opening = tally.totals.refused  # as the disk had it
@@ -139,7 +142,7 @@ class Spool:
         self._ages = ages
         self._contents = Contents()
         self._marks = OwnMarks(self._contents)
-        self._put_back = PutBack()
+        self._put_back, self._has_put_off = PutBack(), False
         with disk_errors(folder):
             self._descriptor = os.open(segments[-1].path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -425,14 +428,17 @@ class Spool:
                 return Forgotten(0, unmarked)
             if why := counter_put_back(committed, ours, self.head_sequence):
                 self._end(why)
+            base = max(self._gone, min(committed.contiguous, self._committed.contiguous))
+            here, _ = with_word(Marks(base), self.head_sequence, committed, ours)  # by this word alone
+            up_to = max(committed.contiguous, here.contiguous)
             if self._put_back.is_proven(committed, ours, self._committed, self.head_sequence):
-                return self._go_back(committed, ours)
-            return self._know(known, committed.contiguous)
+                return self._go_back(committed, here) or self._know(known, up_to)
+            return self._know(known, up_to)
 
     def doubt_ranges(self) -> None:
         """Count nothing as committed in ranges before it is said again."""
         with self._lock:
-            self._know(Marks(self._said), self._said)
+            self._know(Marks(self._said), self._going)
 
     def close(self) -> None:
         """Give the files back, after whoever is using them. May be called again."""
@@ -446,35 +452,35 @@ class Spool:
                 self._descriptor = -1
             self._tally.close()
 
+    @property
+    def _gone(self) -> int:
+        """The last number before all that is here."""
+        return self._segments[0].head.first - 1
+
     def _know(self, known: Marks, up_to: int) -> Forgotten:
-        """Go by what is committed from now on, and let go of what one word alone has said: `up_to` there. What several
-        have said may be of a cloud of before and of one that was put back. Raises SpoolError, and then nothing has
-        changed."""
+        """Go by what is committed from now on; by the last word alone all that is here is, `up_to` there. What words
+        say together may be of a cloud of before and of one that was put back: nothing goes by that. Raises SpoolError,
+        and then nothing has changed."""
         said = max(self._said, min(known.contiguous, up_to))
-        self._say_committed(said)
-        self._said = said
+        self._say_committed(said, min(said, up_to))
+        self._said, self._going = said, up_to
         before, self._committed = self._spooled, known
         self._spooled = sum(one.waiting(known) for one in self._segments)
         self._let_go()
         return Forgotten(max(0, before - self._spooled))
 
-    def _say_committed(self, contiguous: int) -> None:
-        """Write how far the cloud has everything; durably where segments go by that, for one that is gone otherwise is
-        lost. Raises SpoolError."""
-        goes = bool(self._let_go_by(contiguous))
+    def _say_committed(self, contiguous: int, going: int) -> None:
+        """Write how far the cloud has everything; durably where segments go, for one that is gone otherwise is lost.
+        Raises SpoolError."""
+        goes = any(one.last <= going for one in self._segments[:-1])
         if goes or contiguous > self._said:
             write = self._reserve.write_word if goes else write_if_room  # where nothing goes by it, it is said again
             write(lambda: self._write(committed_frame(contiguous), is_durable=goes))
 
-    def _let_go_by(self, contiguous: int) -> list[Segment]:
-        """The segments of which the cloud has everything, all but the one that is written to; none while its last word
-        shows that it was put back, for it may lack them."""
-        segments = [] if self._put_back.is_suspected else self._segments[:-1]
-        return [one for one in segments if one.last <= contiguous]
-
     def _let_go(self) -> None:
-        """Remove what goes by what was said. That is on the disk by then."""
-        done = self._let_go_by(self._said)
+        """Remove the segments of which the cloud has everything, all but the one that is written to. That it has is on
+        the disk by then."""
+        done = [one for one in self._segments[:-1] if one.last <= min(self._said, self._going)]
         for one in done:
             with contextlib.suppress(FileNotFoundError), disk_errors(one.path):
                 one.path.unlink()
@@ -483,19 +489,26 @@ class Spool:
         if done:
             self._reserve.keep()
 
-    def _go_back(self, word: Committed, ours: Sequence[bytes]) -> Forgotten:
-        """Go by what the cloud has, where all that it lacks is here; else end the epoch, and what is here goes on."""
-        said, before, gone = word.contiguous, self._committed, self._segments[0].head.first - 1
-        if said < gone:
+    def _go_back(self, word: Committed, here: Marks) -> Forgotten | None:
+        """Go by what the cloud has `here`, where all that it lacks is; else end the epoch, and what is here goes on. So
+        long as a new one has no room, it goes on in this one, and what goes makes room; None where it is not gone by
+        then, for a word that cannot name all does not show what is missing."""
+        said, before, gone = word.contiguous, self._committed, self._gone
+        missing, is_here = [*lacking(word, before)], said >= gone
+        if not is_here:
             why = f"the cloud had readings up to {self._said} and has them up to {said}: it has been put back"
-            self._end(why, put_back_frame(gone))
-        known, _ = with_word(Marks(min(said, before.contiguous)), self.head_sequence, word, ours)
-        if known.contiguous < self._said:
-            self._reserve.write_word(lambda: self._write(put_back_frame(known.contiguous)))
-            self._said = known.contiguous
-        missing = [*lacking(word, before)]
-        self._put_back = PutBack()
-        return self._know(known, said)._replace(again=(missing[0][0], missing[-1][1]))
+            if has_room_for_life(self._folder.parent, max(one.end for one in self._segments)):
+                self._end(why, put_back_frame(gone))
+            log.log(logging.DEBUG if self._has_put_off else logging.WARNING, "%s, and a new epoch has no room", why)
+            self._has_put_off = True
+            if not word.names_all:
+                return None
+            missing = [one for low, high in missing for one in here.missing_of(low, high)]
+        if here.contiguous < self._said:
+            self._reserve.write_word(lambda: self._write(put_back_frame(here.contiguous)))
+            self._said = here.contiguous
+        again = (missing[0][0], missing[-1][1]) if missing else None
+        return self._know(here, here.contiguous)._replace(again=again)
 
     def _end(self, why: str, also: bytes = b"") -> NoReturn:
         """Give no more numbers in this epoch, and begin another when it is opened again: raises SpoolCorruptError."""
