@@ -201,8 +201,10 @@ def test_it_is_sent_again_on_the_connection_there_is(bench: Bench) -> None:
     kept = bench.cloud.copy()
     bench.go(20)
     bench.cloud.put_back(kept)
+    bench.sending._has_doubted, bench.sending._untaken[20] = True, 3
     for _ in range(3):
         bench.go(5)
+    assert (bench.sending._has_doubted, bench.sending._untaken) == (False, {}), "of the cloud of before"
     bench.hear()
     assert (bench.spool.spooled, bench.found().words) == (0, "received 135 of 135, thinned 0, lost 0")
 

@@ -103,6 +103,27 @@ async def test_a_range_that_is_asked_for_is_sent_once_more_and_nothing_else(
             assert again == [(15, 34), (35, 44), (60, 60)]
 
 
+async def test_it_says_anew_how_it_stands_when_a_cloud_that_was_put_back_is_sent_again_what_it_lacks(
+    mosquitto: BrokerProcess, tmp_path: Path
+) -> None:
+    """By what was said at the connection, before, all of it would be lost."""
+    with new_spool(tmp_path) as spool:
+        spool.append(samples(120))
+        spool.forget(true_word(spool, 120))
+        uplink = Uplink(station(tmp_path, mosquitto.port), spool)
+        async with cloud(mosquitto.port, commits=False) as listener, running(uplink):
+            await until(lambda: [one.spooled_readings for one in listener.statuses] == [0], "the connection")
+            for number in (121, 122):
+                spool.append([sample(number)])
+                uplink.wake()
+                await until(lambda number=number: (1, number) in listener.readings, "it to arrive")
+                word = encode_committed(true_word(spool, 100, ((121, number),)))
+                await listener.client.publish(f"pw/1/{OPERATOR}/{DEVICE}/committed", word, qos=1)
+                await until(lambda words=number - 120: uplink.counts.words == words, "the word to be heard")
+            await until(lambda: (1, 120) in listener.readings, "what it lacks to arrive")
+            await until(lambda: [one.spooled_readings for one in listener.statuses] == [0, 20], "its status")
+
+
 async def test_what_is_held_back_goes_at_once_when_it_is_asked_for(mosquitto: BrokerProcess, tmp_path: Path) -> None:
     with new_spool(tmp_path) as spool:
         uplink = Uplink(station(tmp_path, mosquitto.port, send_every_s=600.0), spool)

@@ -159,6 +159,8 @@ class Sending:
             if forgotten.ignored is not None:
                 return forgotten
             if forgotten.again is not None:
+                self._untaken.clear()
+                self._has_doubted = False
                 self._begin_anew()
             if self._word_wanted_after is not None and self._spool.committed.newest > self._word_wanted_after:
                 self._word_wanted_after = None
@@ -206,7 +208,8 @@ class Sending:
 
     def _doubt_ranges_if_untaken(self, lost: list[Flight], committed: Committed) -> None:
         """Where a declaration is lost again and again, what the cloud has said before it in ranges may be there no
-        more: believe it no longer, once on a connection."""
+        more: believe it no longer, once on a connection,
+        and once more where it turns out to have been put back."""
         self._untaken.update(one.tells for one in lost if one.tells)
         if not self._has_doubted and max(self._untaken.values(), default=0) >= _UNTAKEN_MAX:
             self._has_doubted = True

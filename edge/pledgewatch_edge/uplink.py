@@ -114,7 +114,7 @@ class Uplink:
         budget = Budget(device.state_folder, settings.uplink.bytes_per_day, monotonic=monotonic)
         self._sending = Sending(settings.uplink, spool, budget, self._topics[Kind.UP], monotonic)
         self._backlog_publishes = 0
-        self._has_said_held = False
+        self._has_said_held = self._is_status_due = False
         self._world = World(log, f"uplink to {settings.broker.host}:{settings.broker.port}")
         self._work = asyncio.Event()
         self._word = asyncio.Event()
@@ -267,7 +267,7 @@ class Uplink:
         self.counts.connections += 1
         self._word.clear()
         self._backlog_publishes = 0
-        self._has_said_held = False
+        self._has_said_held = self._is_status_due = False
         self._sending.begin(self._connection_bytes)
 
     async def _listen(self, client: aiomqtt.Client) -> None:
@@ -295,6 +295,7 @@ class Uplink:
             return str(error)
         if forgotten.again is not None:
             log.warning("cloud was put back, sent again readings=%d-%d", *forgotten.again)
+            self._is_status_due = True  # else it takes for lost what it has been told is with it
         if forgotten.ignored is None:
             self.counts.words += 1
             self.counts.words_of_new += self._spool.committed.newest > self._head_before
@@ -318,6 +319,9 @@ class Uplink:
                     return
                 self._work.clear()
                 await self._say_answers(client)
+                if self._is_status_due:
+                    self._is_status_due = False
+                    await self._say_online(client)
                 payload = await self._payload()
                 if payload is not None:
                     await slots.acquire()
