@@ -113,13 +113,17 @@ async def test_it_says_anew_how_it_stands_when_a_cloud_that_was_put_back_is_sent
         uplink = Uplink(station(tmp_path, mosquitto.port), spool)
         async with cloud(mosquitto.port, commits=False) as listener, running(uplink):
             await until(lambda: [one.spooled_readings for one in listener.statuses] == [0], "the connection")
-            for number in (121, 122):
+
+            async def told(number: int) -> None:
                 spool.append([sample(number)])
                 uplink.wake()
-                await until(lambda number=number: (1, number) in listener.readings, "it to arrive")
+                await until(lambda: (1, number) in listener.readings, "it to arrive")
                 word = encode_committed(true_word(spool, 100, ((121, number),)))
                 await listener.client.publish(f"pw/1/{OPERATOR}/{DEVICE}/committed", word, qos=1)
-                await until(lambda words=number - 120: uplink.counts.words == words, "the word to be heard")
+                await until(lambda: uplink.counts.words == number - 120, "the word to be heard")
+
+            await told(121)
+            await told(122)
             await until(lambda: (1, 120) in listener.readings, "what it lacks to arrive")
             await until(lambda: [one.spooled_readings for one in listener.statuses] == [0, 20], "its status")
 
