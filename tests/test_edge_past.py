@@ -308,15 +308,15 @@ def test_a_battery_that_was_found_wrong_is_not_gone_by_after_a_new_start(tmp_pat
     "kept",
     [
         *("", "soon", "first 1 2 GPS", "first x 2 GPS 0", "first 1 2 SUN 0", "\xff" * 9),
-        f"first {NOW_MS} 5001 GPS 0",  # heard in what is to come
-        f"first {NOW_MS} -1 GPS 0",
-        f"first {NOW_MS} 1 RTC 0",
+        "first {now} 5001 GPS 0",  # heard in what is to come
+        "first {now} -1 GPS 0",
+        "first {now} 1 RTC 0",
         "first 0 5000 GPS 0",  # in 1970
         f"first {10**15} 5000 GPS 0",
     ],
 )
 def test_a_held_time_that_cannot_be_is_none(tmp_path: Path, kept: str) -> None:
-    (tmp_path / HELD_FILE).write_text(kept, encoding="latin-1")
+    (tmp_path / HELD_FILE).write_text(kept.format(now=NOW_MS), encoding="latin-1")
     assert begun(tmp_path, Machine(system_ms=1_000))[0].now() == (1_000, Clock.UNSET)
 
 

@@ -349,6 +349,27 @@ async def test_where_nothing_can_be_thinned_alarms_are_stored_whatever_waits_for
         assert spool.refused_total == 0
 
 
+async def test_an_alarm_of_this_boot_is_put_beside_nothing_of_another(tmp_path: Path, full: SmallDisk) -> None:
+    """What waits there has no date for good, and nothing that is beside it would."""
+    machine = Machine()
+    with new_spool(tmp_path, LIMITS) as spool:
+        spool.append([sample(1)])
+        machine.undated(tmp_path, boot="before").keep([machine.marked(number) for number in range(2, 202)])
+        machine = Machine()
+        recorder = Recorder(spool, lambda: None, retry_s=0.01, undated=machine.undated(tmp_path))
+        full.fill()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(recorder.run())
+            await recorder.put(machine.marked(1_000, is_urgent=True).sample)
+            await until(lambda: recorder._disk.is_lost, "the disk to refuse it")
+            full.bytes_max = 500_000
+            await until(lambda: spool.head_sequence == 201, "what waited to be numbered")
+            machine.clock.set_by_fix(NOW_MS)
+            await until(lambda: spool.head_sequence == 202, "the alarm to be numbered")
+            await recorder.finish()
+        assert [one.clock for one in spool.read(200, 9)] == [Clock.UNSET, Clock.BACKDATED]
+
+
 async def test_where_nothing_can_be_thinned_an_alarm_without_a_date_is_stored(tmp_path: Path, full: SmallDisk) -> None:
     machine = Machine()
     with new_spool(tmp_path, LIMITS) as spool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from edge_support import new_spool, sample, true_word, until
 from test_edge_lost_told import refuse_all
+from test_edge_spool_full import SmallDisk
 from test_edge_undated import NOW_MS, Machine, numbers
 
 from pledgewatch_edge import identity
@@ -19,7 +20,7 @@ from pledgewatch_edge.recorder import Recorder
 from pledgewatch_edge.spool.answers import Appended
 from pledgewatch_edge.spool.errors import SpoolError
 from pledgewatch_edge.spool.frames import FRAME_READINGS
-from pledgewatch_edge.spool.log import content_of
+from pledgewatch_edge.spool.log import Kind, content_of, frame
 from pledgewatch_edge.spool.spool import Limits, Spool
 from pledgewatch_edge.undated import UNDATED_FILE, Undated, waiting_in
 
@@ -165,8 +166,9 @@ async def test_after_one_refusal_of_the_folder_all_is_stored_again(
         assert not undated.is_due()
 
 
+@pytest.mark.parametrize("is_full", [False, True], ids=["", "on a full disk"])
 async def test_a_word_that_was_not_carried_out_is_not_taken_for_it_by_what_gets_its_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_full: bool
 ) -> None:
     """Killed between HANDED and the numbers; something that waits for no date is stored before there is one again, by
     this start or by one after it, which is killed in turn."""
@@ -181,6 +183,9 @@ async def test_a_word_that_was_not_carried_out_is_not_taken_for_it_by_what_gets_
         machine.clock.set_by_fix(NOW_MS)
         patch.setattr(spool, "_store", gone)
         undated.hand_over(spool)
+    disk = SmallDisk(monkeypatch, tmp_path, 500_000)
+    if is_full:
+        disk.fill()
     for number in (11, 12):
         machine = Machine()
         with new_spool(tmp_path) as spool:
@@ -193,6 +198,27 @@ async def test_a_word_that_was_not_carried_out_is_not_taken_for_it_by_what_gets_
     with new_spool(tmp_path) as spool:
         assert machine.undated(tmp_path).hand_over(spool) is not None
         assert (numbers(spool), spool.refused_total) == ([11, 12, 1, 2, 3], 0)
+
+
+def test_what_a_start_finds_refused_is_counted_once_though_the_disk_does_not_take_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HANDED says of four that two are refused, and the disk has the first number of the two others."""
+    machine = Machine()
+    with new_spool(tmp_path) as spool:
+        undated = machine.undated(tmp_path)
+        undated.keep([machine.marked(number) for number in (1, 2, 3, 4)])
+        said = undated_module._HANDED.pack(spool.epoch, 1, 0, 4, 0) + bytes([0, 1, 0, 1])
+        undated._write(frame(Kind.HANDED, said))
+        spool.append([sample(2)])
+    disk = SmallDisk(monkeypatch, tmp_path, 0)
+    for _ in range(2):
+        with new_spool(tmp_path) as spool, pytest.raises(SpoolError):
+            machine.undated(tmp_path).settle(spool)
+    disk.bytes_max = 500_000
+    with new_spool(tmp_path) as spool:
+        assert machine.undated(tmp_path).hand_over(spool) is not None
+        assert (numbers(spool), spool.refused_total) == ([2, 3, 4], 1)
 
 
 def test_what_is_gone_from_the_disk_is_handed_over(tmp_path: Path) -> None:

@@ -229,7 +229,8 @@ class Recorder:
                 await self._keep_undated()
             except SpoolError as error:
                 if is_for_want_of_room(error):  # some is kept for what is urgent
-                    await self._keep_undated(only_urgent=True)
+                    if self._undated is not None and self._undated.may_keep:
+                        await self._keep_undated(only_urgent=True)
                     await self._write_dated(only_urgent=True)
                 raise
             if await self._write_dated():

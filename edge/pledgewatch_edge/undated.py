@@ -36,7 +36,7 @@ from pledgewatch_edge.identity import flush_folder
 from pledgewatch_edge.sample import Sample, is_sound
 from pledgewatch_edge.spool import places
 from pledgewatch_edge.spool.answers import Appended
-from pledgewatch_edge.spool.errors import SpoolError, disk_errors
+from pledgewatch_edge.spool.errors import disk_errors
 from pledgewatch_edge.spool.log import (
     Content,
     Frame,
@@ -131,6 +131,11 @@ class Undated:
         self._is_of_another_boot = bool(waiting) and _boot_in(content.frames) != self._boot
 
     @property
+    def may_keep(self) -> bool:
+        """Whether nothing waits here since another boot."""
+        return not self._is_of_another_boot
+
+    @property
     def count(self) -> int:
         """How many wait."""
         return self._count
@@ -171,17 +176,18 @@ class Undated:
         return given - len(some)
 
     def settle(self, spool: Spool) -> None:
-        """Find out what of the file has been numbered; to be asked before the spool numbers anything. Where it is not
-        all that the file says, the file says so, or a later start would look at numbers that are others'."""
+        """Find out what of the file has been numbered; to be asked before the spool numbers anything, and again where
+        it raises SpoolError. Where it is not all that the file says, the file says so first, or a later start would
+        look at numbers that are others'."""
         if self._place is not None:
             return
         frames = self._frames()
-        self._place, uncounted = _numbered(frames, spool)
-        spool.refuse(uncounted)
+        place, uncounted = _numbered(frames, spool)
         handed = _notes_of(frames, spool.epoch)
-        if handed and self._place < handed[-1].place + len(handed[-1].is_kept):
-            with contextlib.suppress(SpoolError), disk_errors(self._path):
-                self._write(self._nothing(spool, self._place))
+        if handed and place < handed[-1].place + len(handed[-1].is_kept):
+            self._add(spool.append((), partial(self._say_nothing, spool, place), is_urgent=True))
+        self._place = place
+        spool.refuse(uncounted)
 
     def hand_over(self, spool: Spool) -> Handed | None:
         """Number and store everything that waits, and forget it here; None where all of it had been numbered.
@@ -197,7 +203,7 @@ class Undated:
             samples = [self._dated(one) if is_dated else one.sample for one in some]
             appended = self._append(spool, samples, self._place)
             self._place += len(samples)
-            self._handed = Appended(*map(sum, zip(self._handed, appended, strict=True)))
+            self._add(appended)
             self._newest = next((one for one in reversed(samples) if one.cells), samples[-1]), is_dated
         if self._count:
             self._is_whole = self._handed.accepted == self._count
@@ -217,6 +223,14 @@ class Undated:
             return partial(self._take_back, before, self._end, self._nothing(spool, place))
 
         return spool.append(samples, note)
+
+    def _add(self, appended: Appended) -> None:
+        self._handed = Appended(*map(sum, zip(self._handed, appended, strict=True)))
+
+    def _say_nothing(self, spool: Spool, place: int, _: Sequence[bool]) -> Callable[[], None]:
+        with disk_errors(self._path):
+            self._write(self._nothing(spool, place))
+        return lambda: None
 
     def _nothing(self, spool: Spool, place: int) -> bytes:
         """The word that from a place in the file on nothing has been numbered."""
