@@ -124,6 +124,7 @@ class Undated:
         self._count = len(waiting)
         self._since = next((one.marked_at for one in waiting if one is not _LOST), clock.mark())
         self._place: int | None = None  # how many of the file have been numbered or refused; None: the file says it
+        self._settled: int | None = None  # the same as it was found at the start, whether the file says it or not
         self._handed = _NOTHING  # what became of them
         self._newest: tuple[Sample, bool] | None = None
         self._is_whole = False  # whether all that was kept has been numbered
@@ -182,12 +183,13 @@ class Undated:
         if self._place is not None:
             return
         frames = self._frames()
-        place, uncounted = _numbered(frames, spool)
-        handed = _notes_of(frames, spool.epoch)
+        if self._settled is None:
+            self._settled, uncounted = _numbered(frames, spool)
+            spool.refuse(uncounted)
+        place, handed = self._settled, _notes_of(frames, spool.epoch)
         if handed and place < handed[-1].place + len(handed[-1].is_kept):
             self._add(spool.append((), partial(self._say_nothing, spool, place), is_urgent=True))
         self._place = place
-        spool.refuse(uncounted)
 
     def hand_over(self, spool: Spool) -> Handed | None:
         """Number and store everything that waits, and forget it here; None where all of it had been numbered.
@@ -444,8 +446,9 @@ def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
 
     By the last word of the file, by where the spool's numbers end, and by what it had refused when it was opened: the
     spool numbers what it takes first and counts the rest then. Where the disk took nothing, others may have been
-    refused since; so the rest counts as counted only where the count has room for all of it. A word about an epoch that
-    is over is not there any more.
+    refused since; so the rest counts as counted only where the count has room for all of it. Of a part as many were not
+    as the count lacks: an earlier start may have counted them, and been killed before it could say so. A word about an
+    epoch that is over is not there any more.
     """
     handed = _notes_of(frames, spool.epoch)
     if not handed:
@@ -456,4 +459,4 @@ def _numbered(frames: Sequence[Frame], spool: Spool) -> tuple[int, int]:
     is_counted = spool.refused_at_opening >= last.refused_before + len(last.is_kept) - len(kept)
     is_done = done == len(kept) and (bool(kept) or is_counted)
     passed = len(last.is_kept) if is_done else kept[done - 1] if done else 0
-    return last.place + passed, 0 if is_counted else passed - done
+    return last.place + passed, max(0, last.refused_before + passed - done - spool.refused_at_opening)
