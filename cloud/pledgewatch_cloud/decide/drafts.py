@@ -319,15 +319,15 @@ def set_device(
 def set_again(
     state: State, device: str, claimed_ms: int, at_ms: int, sign: Callable[[CareSettings], bytes]
 ) -> Draft | None:
-    """Say to a device that has claimed what it had taken before that moment, in a version of its own and for as long as
-    it was said then: its card may be another, which has nothing of it. None where there is no such thing, or its
-    gateway is set instead. Raises CareError."""
+    """Say to a device that has claimed what it had done, or postponed, before that moment, in a version of its own and
+    for as long as it was said then: its card may be another, which has nothing of it. None where there is no such
+    thing, or its gateway is set instead. Raises CareError."""
     known, installed = state.care.get(device), state.book.installations.get(device)
     setting = None if known is None else known.setting
     if setting is None or installed is None or installed.retired or installed.gateway:
         return None
     asked, said = setting
-    if said.became not in care.TAKEN_UP or said.at_ms >= claimed_ms:
+    if said.became not in care.SAID_AGAIN or said.at_ms >= claimed_ms:
         return None
     anew = asked._replace(at_ms=at_ms, until_ms=at_ms + asked.until_ms - asked.at_ms)
     return Draft(care.asked_settings(state.book, state.care, anew, sign))
