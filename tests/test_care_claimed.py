@@ -66,11 +66,11 @@ def one(tmp_path: Path) -> Iterator[Set]:
     made.close()
 
 
-@pytest.mark.parametrize("became", ["done", "postponed"])
-def test_what_the_card_before_had_done_is_said_to_the_one_after_it(one: Set, became: str) -> None:
+@pytest.mark.parametrize(("became", "days"), [("done", 40), ("postponed", 29)])
+def test_what_the_card_before_had_done_is_said_to_the_one_after_it(one: Set, became: str, days: int) -> None:
     one.hear(became)
     asked = one.asked()
-    one.tick(40 * DAY_MIN)
+    one.tick(days * DAY_MIN)
     one.claim_anew()
     anew = one.asked()
     assert (anew.version, anew.toml, anew.device, anew.operator) == (2, SLOWER, DEVICE, OPERATOR)
@@ -112,6 +112,14 @@ def test_what_a_card_had_taken_and_may_have_died_of_is_not_said_by_itself_at_eac
         one.claim_anew(seed)
         assert one.shown() == (1, "taken", SLOWER)
     assert one.set(again=True)["version"] == 2
+
+
+def test_what_was_postponed_and_has_expired_does_not_come_to_life_again(one: Set) -> None:
+    one.hear("postponed")
+    one.tick(31 * DAY_MIN)
+    one.claim_anew()
+    assert one.care().last_version == 1
+    assert one.set()["version"] == 2
 
 
 def test_what_was_not_heard_yet_waits_for_the_card_that_comes(one: Set) -> None:

@@ -62,6 +62,10 @@ class Setting(NamedTuple):
     asked: CareSettings
     said: Said = Said()
 
+    def is_over(self, now_ms: int) -> bool:
+        """Whether it has expired: the device does not take it any more."""
+        return not self.said.is_final and self.asked.until_ms <= now_ms
+
 
 class Ordered(NamedTuple):
     """What a device is to do, and what it said of it."""

@@ -310,8 +310,7 @@ def set_device(
     setting = None if known is None else known.setting
     is_same = setting is not None and setting.asked.toml == asked.toml
     if setting is not None and is_same and not again and setting.said.became not in care.NOT_IN_FORCE:
-        is_over = not setting.said.is_final and setting.asked.until_ms <= asked.at_ms
-        if not is_over:
+        if not setting.is_over(asked.at_ms):
             return None
     return Draft(care.asked_settings(state.book, state.care, asked, sign))
 
@@ -321,13 +320,13 @@ def set_again(
 ) -> Draft | None:
     """Say to a device that has claimed what it had done, or postponed, before that moment, in a version of its own and
     for as long as it was said then: its card may be another, which has nothing of it. None where there is no such
-    thing, or its gateway is set instead. Raises CareError."""
+    thing, it has expired, or its gateway is set instead. Raises CareError."""
     known, installed = state.care.get(device), state.book.installations.get(device)
     setting = None if known is None else known.setting
     if setting is None or installed is None or installed.retired or installed.gateway:
         return None
     asked, said = setting
-    if said.became not in care.SAID_AGAIN or said.at_ms >= claimed_ms:
+    if said.became not in care.SAID_AGAIN or said.at_ms >= claimed_ms or setting.is_over(at_ms):
         return None
     anew = asked._replace(at_ms=at_ms, until_ms=at_ms + asked.until_ms - asked.at_ms)
     return Draft(care.asked_settings(state.book, state.care, anew, sign))
