@@ -42,9 +42,9 @@ class Set(Inviting):
         now_ms = self.keeping.clock.now_ms()
         asyncio.run(self.writer.hear(CareAnswer(DEVICE, OPERATOR, version, 0, became, "says it", "", now_ms)))
 
-    def claim_anew(self, seed: int = 8) -> None:
+    def claim_anew(self, seed: int = 8, **more: Any) -> None:
         self.tick()
-        assert self.claim(self.invite("operator-one", DEVICE), seed=seed).status_code == 201
+        assert self.claim(self.invite("operator-one", DEVICE, **more), seed=seed).status_code == 201
 
     def care(self) -> DeviceCare:
         return self.writer.state.care[DEVICE]
@@ -120,6 +120,13 @@ def test_what_was_postponed_and_has_expired_does_not_come_to_life_again(one: Set
     one.claim_anew()
     assert one.care().last_version == 1
     assert one.set()["version"] == 2
+
+
+def test_what_an_invitation_brings_is_newer_than_what_was_set_before(one: Set) -> None:
+    one.hear("done")
+    one.claim_anew(settings="[uplink]\nsend_every_s = 60\n")
+    assert one.shown() == (1, "done", SLOWER)
+    assert one.set(again=True)["version"] == 2
 
 
 def test_what_was_not_heard_yet_waits_for_the_card_that_comes(one: Set) -> None:

@@ -155,8 +155,9 @@ async def claim_identity(
     its epochs above the `epoch` that it is answered."""
     asked = Asked(device, code, csr, public_key, proof, epoch)
     answer = await _answered(_registrar(service.registrar).claim(asked, address_of(request)))
-    if service.carer is not None:
-        # A card that is new has nothing of what the one before was set to. Who has lost the answer comes by here again.
+    if service.carer is not None and not answer["settings"]:
+        # A card that is new has nothing of what the one before was set to, and those of an invitation are newer than
+        # that, which would win over them. Who has lost the answer comes by here again.
         claimed_ms = issued_ms_of(issued_of(read_certificate(answer["certificate"])))
         await service.carer.set_again(device, claimed_ms, service.writer)
     return answer
