@@ -15,7 +15,7 @@ from warehouses import BOX
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import CareAnswer
-from pledgewatch_cloud.decide.care import DeviceCare
+from pledgewatch_cloud.decide.care import CareError, DeviceCare
 from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.care import Desired, read_settings
 
@@ -127,6 +127,19 @@ def test_what_an_invitation_brings_is_newer_than_what_was_set_before(one: Set) -
     one.claim_anew(settings="[uplink]\nsend_every_s = 60\n")
     assert one.shown() == (1, "done", SLOWER)
     assert one.set(again=True)["version"] == 2
+
+
+def test_a_claim_is_answered_also_where_nothing_can_be_asked_again(
+    one: Set, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cannot(*_: object) -> None:
+        raise CareError("it speaks through a gateway")
+
+    monkeypatch.setattr("pledgewatch_cloud.identity.carer.Carer.set_again", cannot)
+    one.hear("done")
+    one.claim_anew()
+    assert f"device={DEVICE} has claimed" in caplog.text
+    assert "it speaks through a gateway" in caplog.text
 
 
 def test_what_was_not_heard_yet_waits_for_the_card_that_comes(one: Set) -> None:

@@ -310,7 +310,8 @@ def set_device(
     setting = None if known is None else known.setting
     is_same = setting is not None and setting.asked.toml == asked.toml
     if setting is not None and is_same and not again and setting.said.became not in care.NOT_IN_FORCE:
-        if not setting.is_over(asked.at_ms):
+        is_over = setting.is_over(asked.at_ms)
+        if not is_over:
             return None
     return Draft(care.asked_settings(state.book, state.care, asked, sign))
 
