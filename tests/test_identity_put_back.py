@@ -168,6 +168,22 @@ def unknown(copied: Copied, signs: authority.Authority | None = None, *, days: f
     return one
 
 
+def test_a_copied_card_is_told_of_also_where_its_certificate_was_replaced_after_the_copy(copied: Copied) -> None:
+    copied.back_up()
+    thief = Claimant(BOX, seed=21)
+    thief.certificate, thief.tls = copied.box.certificate, copied.box.tls
+    copied.start(60)
+    copied.renew()
+    copied.confirm()
+    assert len(copied.listed()) == 1
+    copied.start(61, put_back=True)
+    assert copied.confirm().json()["changed"], "so the journal knows again that the one before was replaced"
+    copied.cloud.world.at_ms += 60_000
+    for path, body in ((RENEWALS, thief.renewal), (CONFIRMATIONS, thief.confirmation)):
+        assert_problem(copied.ask(path, body(copied.cloud.world.at_ms)), 403)
+    assert [one["kind"] for one in copied.alarms()] == ["unknown_certificate", "replaced_certificate"]
+
+
 def revoke(copied: Copied) -> None:
     copied.cloud.post(f"/devices/{BOX}/revocation", {"why": "stolen"})
 

@@ -283,10 +283,12 @@ class Registrar:
         """Have the journal know a certificate that it has lost, where it may be one. Raises IdentityError where it is
         known to be revoked, StoreError."""
         one, device = issued_of(shown), device_of(shown)
+        identity = self._writer.state.identities.of(device)
+        if any(it.serial == one.serial for it in identity.revoked):
+            return  # the journal knows, so it refuses, and tells of who shows it
         if one.serial in self._forgotten:
             text = f"this certificate of {device} was replaced or revoked, by the list that the broker had"
             raise IdentityError(Why.REFUSED, f"{text}; ask for another invitation, and claim it")
-        identity = self._writer.state.identities.of(device)
         if not identity.certificates or acts.is_known(identity, one.serial):
             return
         newest = identity.certificates[-1]
