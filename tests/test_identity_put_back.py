@@ -290,6 +290,42 @@ def test_a_start_over_its_own_journal_keeps_nothing_and_says_nothing(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("what", ["another's", "none", "a byte of it", "a folder"])
+def test_a_list_that_cannot_be_read_is_told_of_and_kept_beside(
+    copied: Copied, what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoke(copied)
+    (serial,) = copied.listed()
+    listed = copied.broker / "crl.pem"
+    lines = listed.read_text(encoding="ascii").splitlines(keepends=True)
+    if what == "another's":
+        other = authority.create(tmp_path / "o.pem", tmp_path / "o.key", "test authority", 400, WORLD_MS)
+        listed.write_bytes(other.revocation_list([], WORLD_MS))
+    elif what == "a byte of it":
+        listed.write_text("".join((*lines[:3], lines[3].swapcase(), *lines[4:])), encoding="ascii")
+    elif what == "none":
+        listed.write_bytes(b"")
+    else:
+        listed.unlink()
+        listed.mkdir()
+    before = b"" if what == "a folder" else listed.read_bytes()
+    caplog.set_level(logging.ERROR)
+    copied.start(1)
+    (said,) = [one.getMessage() for one in caplog.records]
+    if what == "a folder":
+        assert "cannot be read (Is a directory)" in said
+        assert "lost, for it cannot be kept beside" in said
+        return
+    assert "is damaged, or of another authority" in said
+    assert copied.listed() == {serial}
+    (kept,) = copied.broker.glob("crl.pem.unread-*")
+    assert f"kept as {kept.name}" in said
+    assert kept.read_bytes() == before
+    caplog.clear()
+    copied.start(2)
+    assert not caplog.records, "ours is there again"
+
+
 @pytest.mark.parametrize("what", ["another's", "none"])
 def test_a_list_that_is_not_ours_is_not_kept(copied: Copied, tmp_path: Path, what: str) -> None:
     other = authority.create(tmp_path / "o.pem", tmp_path / "o.key", "test authority", 400, WORLD_MS)
