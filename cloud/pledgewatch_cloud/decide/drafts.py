@@ -284,6 +284,12 @@ def note_misuse(state: State, device: str, serial: str, signed_ms: int, at_ms: i
     return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
 
 
+def note_unknown(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
+    """Note that somebody was refused by a certificate of ours that is not known; None where it is, or that is noted."""
+    one = DeviceMisuse(device, serial, at_ms, acts.UNKNOWN)
+    return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
+
+
 def note_overuse(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
     """Note that somebody asks by a certificate as no agent does; None where that is known, or it does not count."""
     one = DeviceMisuse(device, serial, at_ms, acts.OVERUSED)
