@@ -15,7 +15,7 @@ from warehouses import BOX
 
 from pledgewatch_cloud.decide import state as state_module
 from pledgewatch_cloud.decide.batch import CareAnswer
-from pledgewatch_cloud.decide.care import DeviceCare
+from pledgewatch_cloud.decide.care import CareError, DeviceCare
 from pledgewatch_cloud.spine.spine import recover
 from pledgewatch_wire.care import Desired, read_settings
 
@@ -42,9 +42,9 @@ class Set(Inviting):
         now_ms = self.keeping.clock.now_ms()
         asyncio.run(self.writer.hear(CareAnswer(DEVICE, OPERATOR, version, 0, became, "says it", "", now_ms)))
 
-    def claim_anew(self, seed: int = 8) -> None:
+    def claim_anew(self, seed: int = 8, **more: Any) -> None:
         self.tick()
-        assert self.claim(self.invite("operator-one", DEVICE), seed=seed).status_code == 201
+        assert self.claim(self.invite("operator-one", DEVICE, **more), seed=seed).status_code == 201
 
     def care(self) -> DeviceCare:
         return self.writer.state.care[DEVICE]
@@ -66,11 +66,11 @@ def one(tmp_path: Path) -> Iterator[Set]:
     made.close()
 
 
-@pytest.mark.parametrize("became", ["taken", "done", "postponed"])
-def test_what_the_card_before_had_taken_is_said_to_the_one_after_it(one: Set, became: str) -> None:
+@pytest.mark.parametrize(("became", "days"), [("done", 40), ("postponed", 29)])
+def test_what_the_card_before_had_done_is_said_to_the_one_after_it(one: Set, became: str, days: int) -> None:
     one.hear(became)
     asked = one.asked()
-    one.tick(40 * DAY_MIN)
+    one.tick(days * DAY_MIN)
     one.claim_anew()
     anew = one.asked()
     assert (anew.version, anew.toml, anew.device, anew.operator) == (2, SLOWER, DEVICE, OPERATOR)
@@ -104,6 +104,42 @@ def test_what_the_card_before_did_not_run_with_is_not_said_by_itself(one: Set, b
     one.claim_anew()
     assert one.shown() == (1, became, SLOWER), why
     assert one.set()["version"] == 2
+
+
+def test_what_a_card_had_taken_and_may_have_died_of_is_not_said_by_itself_at_each_claim(one: Set) -> None:
+    one.hear("taken")
+    for seed in (8, 9):
+        one.claim_anew(seed)
+        assert one.shown() == (1, "taken", SLOWER)
+    assert one.set(again=True)["version"] == 2
+
+
+def test_what_was_postponed_and_has_expired_does_not_come_to_life_again(one: Set) -> None:
+    one.hear("postponed")
+    one.tick(31 * DAY_MIN)
+    one.claim_anew()
+    assert one.care().last_version == 1
+    assert one.set()["version"] == 2
+
+
+def test_what_an_invitation_brings_is_newer_than_what_was_set_before(one: Set) -> None:
+    one.hear("done")
+    one.claim_anew(settings="[uplink]\nsend_every_s = 60\n")
+    assert one.shown() == (1, "done", SLOWER)
+    assert one.set(again=True)["version"] == 2
+
+
+def test_a_claim_is_answered_also_where_nothing_can_be_asked_again(
+    one: Set, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cannot(*_: object) -> None:
+        raise CareError("it speaks through a gateway")
+
+    monkeypatch.setattr("pledgewatch_cloud.identity.carer.Carer.set_again", cannot)
+    one.hear("done")
+    one.claim_anew()
+    assert f"device={DEVICE} has claimed" in caplog.text
+    assert "it speaks through a gateway" in caplog.text
 
 
 def test_what_was_not_heard_yet_waits_for_the_card_that_comes(one: Set) -> None:

@@ -168,6 +168,40 @@ def unknown(copied: Copied, signs: authority.Authority | None = None, *, days: f
     return one
 
 
+def test_a_copied_card_is_told_of_also_where_its_certificate_was_replaced_after_the_copy(copied: Copied) -> None:
+    copied.back_up()
+    thief = Claimant(BOX, seed=21)
+    thief.certificate, thief.tls = copied.box.certificate, copied.box.tls
+    copied.start(60)
+    copied.renew()
+    copied.confirm()
+    assert len(copied.listed()) == 1
+    copied.start(61, put_back=True)
+    assert copied.confirm().json()["changed"], "so the journal knows again that the one before was replaced"
+    copied.cloud.world.at_ms += 60_000
+    for path, body in ((RENEWALS, thief.renewal), (CONFIRMATIONS, thief.confirmation)):
+        assert_problem(copied.ask(path, body(copied.cloud.world.at_ms)), 403)
+    assert [one["kind"] for one in copied.alarms()] == ["unknown_certificate", "replaced_certificate"]
+
+
+def test_a_device_that_a_thief_has_outrun_is_refused_and_that_is_told(copied: Copied) -> None:
+    copied.back_up()
+    thief = Claimant(BOX, seed=21)
+    thief.certificate, thief.tls = copied.box.certificate, copied.box.tls
+    copied.start(60)
+    copied.renew()
+    copied.start(61, put_back=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    answer = copied.ask(RENEWALS, thief.renewal(copied.cloud.world.at_ms, key=key))
+    thief.certificate, thief.tls = answer.json()["certificate"], key
+    assert copied.ask(CONFIRMATIONS, thief.confirmation(copied.cloud.world.at_ms)).json()["changed"]
+    assert copied.alarms() == []
+    for _ in range(2):
+        assert_problem(copied.renew(), 403)
+        assert_problem(copied.confirm(), 403)
+    assert copied.alarms() == [{"device": BOX, "kind": "unknown_certificate"}]
+
+
 def revoke(copied: Copied) -> None:
     copied.cloud.post(f"/devices/{BOX}/revocation", {"why": "stolen"})
 
@@ -205,10 +239,14 @@ def test_nor_what_is_older_or_ended_or_anothers_or_shown_without_its_key(copied:
     other = authority.create(tmp_path / "o.pem", tmp_path / "o.key", "test authority", 400, copied.cloud.world.at_ms)
     stolen = unknown(copied)
     stolen.tls = ec.generate_private_key(ec.SECP256R1())
-    before = copied.cloud.cloud.writer.state.entry
+    for days in (-11.0, -10.0):  # older than the newest that is known, and as old
+        one, before = unknown(copied, days=days, good=60), len(copied.alarms())
+        for _ in range(2):
+            assert_problem(copied.ask(RENEWALS, one.renewal(copied.cloud.world.at_ms)), 403)
+            assert_problem(copied.ask(CONFIRMATIONS, one.confirmation(copied.cloud.world.at_ms)), 403)
+        assert copied.alarms()[before:] == [{"device": BOX, "kind": "unknown_certificate"}], "told of once"
+    told, before = copied.alarms(), copied.cloud.cloud.writer.state.entry
     for one, status in (
-        (unknown(copied, days=-11.0, good=60), 403),  # older than the newest that is known
-        (unknown(copied, days=-10.0, good=60), 403),  # as old
         (unknown(copied, days=-6.0), 403),  # it was good for five
         (unknown(copied, other), 403),
         (stolen, 422),
@@ -216,7 +254,9 @@ def test_nor_what_is_older_or_ended_or_anothers_or_shown_without_its_key(copied:
         assert_problem(copied.ask(RENEWALS, one.renewal(copied.cloud.world.at_ms)), status)
         assert_problem(copied.ask(CONFIRMATIONS, one.confirmation(copied.cloud.world.at_ms)), status)
     assert copied.cloud.cloud.writer.state.entry == before
-    assert copied.alarms() == []
+    assert copied.alarms() == told
+    state = copied.cloud.cloud.writer.state
+    assert state_module.to_bytes(recover(copied.cloud.cloud.store)) == state_module.to_bytes(state)
 
 
 def test_who_was_revoked_since_stays_out(copied: Copied, caplog: pytest.LogCaptureFixture) -> None:
@@ -272,6 +312,42 @@ def test_a_start_over_its_own_journal_keeps_nothing_and_says_nothing(
     copied.start(122)
     assert len(copied.listed()) == 1
     assert not caplog.records
+
+
+@pytest.mark.parametrize("what", ["another's", "none", "a byte of it", "a folder"])
+def test_a_list_that_cannot_be_read_is_told_of_and_kept_beside(
+    copied: Copied, what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoke(copied)
+    (serial,) = copied.listed()
+    listed = copied.broker / "crl.pem"
+    lines = listed.read_text(encoding="ascii").splitlines(keepends=True)
+    if what == "another's":
+        other = authority.create(tmp_path / "o.pem", tmp_path / "o.key", "test authority", 400, WORLD_MS)
+        listed.write_bytes(other.revocation_list([], WORLD_MS))
+    elif what == "a byte of it":
+        listed.write_text("".join((*lines[:3], lines[3].swapcase(), *lines[4:])), encoding="ascii")
+    elif what == "none":
+        listed.write_bytes(b"")
+    else:
+        listed.unlink()
+        listed.mkdir()
+    before = b"" if what == "a folder" else listed.read_bytes()
+    caplog.set_level(logging.ERROR)
+    copied.start(1)
+    (said,) = [one.getMessage() for one in caplog.records]
+    if what == "a folder":
+        assert "cannot be read (Is a directory)" in said
+        assert "lost, for it cannot be kept beside" in said
+        return
+    assert "is damaged, or of another authority" in said
+    assert copied.listed() == {serial}
+    (kept,) = copied.broker.glob("crl.pem.unread-*")
+    assert f"kept as {kept.name}" in said
+    assert kept.read_bytes() == before
+    caplog.clear()
+    copied.start(2)
+    assert not caplog.records, "ours is there again"
 
 
 @pytest.mark.parametrize("what", ["another's", "none"])

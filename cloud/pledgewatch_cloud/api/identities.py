@@ -1,6 +1,7 @@
 """Identities of devices: inviting and revoking, for who keeps the book and who operates the device; claiming, renewing
 and confirming, for devices, which show who they are by what they bring (docs/DEVICES.md)."""
 
+import logging
 from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ from pledgewatch_cloud.api.writing import WritingOf
 from pledgewatch_cloud.decide import drafts
 from pledgewatch_cloud.decide.access.scope import Viewer
 from pledgewatch_cloud.decide.access.users import Role
+from pledgewatch_cloud.decide.care import CareError
 from pledgewatch_cloud.decide.identity_acts import IdentityError, Why, operates_at
 from pledgewatch_cloud.decide.identity_book import Identity, Invitation
 from pledgewatch_cloud.decide.item import BookError
@@ -42,6 +44,7 @@ _WHYS = {
 _NO_AUTHORITY = "no authority for devices is configured here; set [devices], as docs/DEVICES.md says"
 _OPERATING = frozenset({Role.KEEPER, Role.OPERATOR})
 _Answer = TypeVar("_Answer")
+log = logging.getLogger(__name__)
 
 NameOf = Annotated[str, Body(min_length=1, max_length=64, examples=["reefer-7"])]
 ByOf = Annotated[str, Body(min_length=1, max_length=200, examples=["night desk"])]
@@ -155,10 +158,14 @@ async def claim_identity(
     its epochs above the `epoch` that it is answered."""
     asked = Asked(device, code, csr, public_key, proof, epoch)
     answer = await _answered(_registrar(service.registrar).claim(asked, address_of(request)))
-    if service.carer is not None:
-        # A card that is new has nothing of what the one before was set to. Who has lost the answer comes by here again.
+    if service.carer is not None and not answer["settings"]:
+        # A card that is new has nothing of what the one before was set to, and those of an invitation are newer than
+        # that, which would win over them. Who has lost the answer comes by here again.
         claimed_ms = issued_ms_of(issued_of(read_certificate(answer["certificate"])))
-        await service.carer.set_again(device, claimed_ms, service.writer)
+        try:
+            await service.carer.set_again(device, claimed_ms, service.writer)
+        except CareError as error:  # the code is spent: the device has to hear what it has got
+            log.error("device=%s has claimed, and what it was set to is not asked of it again: %s", device, error)
     return answer
 
 

@@ -307,7 +307,8 @@ class DeviceConfirmation(NamedTuple):
 
 class DeviceMisuse(NamedTuple):
     """Somebody who has its key has shown a certificate of a device that was replaced, for the first time; or, of kind
-    `overused_certificate`, asks by one that counts as no agent does."""
+    `overused_certificate`, asks by one that counts as no agent does; or, of kind `unknown_certificate`, was refused by
+    one of our authority that the journal does not know."""
 
     device: str
     serial: str

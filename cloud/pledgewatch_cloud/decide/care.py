@@ -5,7 +5,7 @@
     settings that its disk did not take are postponed: they stay said, and the device decides when the disk is well
     after `refused` a device may still say `done`
     after `done` one that cannot run with its settings any more says that it has left them aside: `left_aside`
-    a device that claims anew is told again what it had taken, done or postponed before: a newer version of the same
+    a device that claims anew is told again what was done or is postponed, by itself: a newer version of the same
     whatever has no end by its `until_ms` has expired: the device does not take it any more
 
 A device's versions and ids only go up, and are given here, one after the other. There is one version at a time; of
@@ -28,7 +28,8 @@ TAKEN, REFUSED, DONE, POSTPONED, LEFT_ASIDE = (
     one.name.lower() for one in (Became.TAKEN, Became.REFUSED, Became.DONE, Became.POSTPONED, Became.LEFT_ASIDE)
 )
 NOT_IN_FORCE = frozenset({REFUSED, LEFT_ASIDE})
-TAKEN_UP = frozenset({TAKEN, DONE, POSTPONED})
+SAID_AGAIN = frozenset({DONE, POSTPONED})
+"""To who claims anew. What was taken and never done may be what a card died of, and would be tried at each claim."""
 _FINAL = frozenset({DONE, *NOT_IN_FORCE})
 
 
@@ -60,6 +61,10 @@ class Setting(NamedTuple):
 
     asked: CareSettings
     said: Said = Said()
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether it has expired: the device does not take it any more."""
+        return not self.said.is_final and self.asked.until_ms <= now_ms
 
 
 class Ordered(NamedTuple):

@@ -284,6 +284,12 @@ def note_misuse(state: State, device: str, serial: str, signed_ms: int, at_ms: i
     return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
 
 
+def note_unknown(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
+    """Note that somebody was refused by a certificate of ours that is not known; None where it is, or that is noted."""
+    one = DeviceMisuse(device, serial, at_ms, acts.UNKNOWN)
+    return None if acts.misused(state.book, state.identities, one) is state.identities else Draft(one)
+
+
 def note_overuse(state: State, device: str, serial: str, at_ms: int) -> Draft | None:
     """Note that somebody asks by a certificate as no agent does; None where that is known, or it does not count."""
     one = DeviceMisuse(device, serial, at_ms, acts.OVERUSED)
@@ -310,7 +316,7 @@ def set_device(
     setting = None if known is None else known.setting
     is_same = setting is not None and setting.asked.toml == asked.toml
     if setting is not None and is_same and not again and setting.said.became not in care.NOT_IN_FORCE:
-        is_over = not setting.said.is_final and setting.asked.until_ms <= asked.at_ms
+        is_over = setting.is_over(asked.at_ms)
         if not is_over:
             return None
     return Draft(care.asked_settings(state.book, state.care, asked, sign))
@@ -319,15 +325,15 @@ def set_device(
 def set_again(
     state: State, device: str, claimed_ms: int, at_ms: int, sign: Callable[[CareSettings], bytes]
 ) -> Draft | None:
-    """Say to a device that has claimed what it had taken before that moment, in a version of its own and for as long as
-    it was said then: its card may be another, which has nothing of it. None where there is no such thing, or its
-    gateway is set instead. Raises CareError."""
+    """Say to a device that has claimed what it had done, or postponed, before that moment, in a version of its own and
+    for as long as it was said then: its card may be another, which has nothing of it. None where there is no such
+    thing, it has expired, or its gateway is set instead. Raises CareError."""
     known, installed = state.care.get(device), state.book.installations.get(device)
     setting = None if known is None else known.setting
     if setting is None or installed is None or installed.retired or installed.gateway:
         return None
     asked, said = setting
-    if said.became not in care.TAKEN_UP or said.at_ms >= claimed_ms:
+    if said.became not in care.SAID_AGAIN or said.at_ms >= claimed_ms or setting.is_over(at_ms):
         return None
     anew = asked._replace(at_ms=at_ms, until_ms=at_ms + asked.until_ms - asked.at_ms)
     return Draft(care.asked_settings(state.book, state.care, anew, sign))

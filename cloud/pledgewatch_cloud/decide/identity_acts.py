@@ -53,6 +53,8 @@ _NO_CODE = "there is no such invitation: the code is wrong, was used, or has exp
 _AGAIN = "ask for another invitation"
 OVERUSED = "overused_certificate"
 """The kind of a DeviceMisuse by a certificate that counts."""
+UNKNOWN_TOLD = 16
+"""Of a device's."""
 UNKNOWN = "unknown_certificate"
 """The kind of what is said of one that the journal has lost, or never had."""
 
@@ -350,6 +352,8 @@ def misused(book: Book, identities: IdentityBook, one: DeviceMisuse) -> Identity
         return identities
     if one.kind == OVERUSED:
         return _overused(identities, identity, one)
+    if one.kind == UNKNOWN:
+        return _shown_unknown(identities, identity, one)
     was = next((it for it in identity.revoked if it.serial == one.serial and it.not_after_ms > one.at_ms), None)
     if was is None or was.misused_ms:
         return identities
@@ -364,6 +368,13 @@ def _overused(identities: IdentityBook, identity: Identity, one: DeviceMisuse) -
         return identities
     hasty = (*(it for it in identity.hasty if it in counting), one.serial)
     return identities.with_identity(identity._replace(hasty=hasty))
+
+
+def _shown_unknown(identities: IdentityBook, identity: Identity, one: DeviceMisuse) -> IdentityBook:
+    """Somebody was refused by a certificate of ours that the journal does not know. Noted once of each, and of few."""
+    if is_known(identity, one.serial) or one.serial in identity.hasty or len(identity.hasty) >= UNKNOWN_TOLD:
+        return identities
+    return identities.with_identity(identity._replace(hasty=(*identity.hasty, one.serial)))
 
 
 def came_late(identity: Identity, serial: str, signed_ms: int) -> bool:

@@ -83,8 +83,8 @@ class Identity(NamedTuple):
     claimed last, for who lost the answer; None once a certificate has been renewed. `revoked_ms` above 0: nothing at
     all is taken, `why` says why and `by` who said so. `renewed_ms`: when the newest of two certificates was given.
     `dropped`: how many were dropped for another key since the one in force was claimed or confirmed. `hasty`: numbers
-    of certificates of which it was told that somebody asks by them as no agent does; of those that count, no others.
-    """
+    of certificates of which it was told that somebody asks by them as no agent does, of those that count; and of those
+    that the journal does not know, and of which it was told, until the next of the former."""
 
     device: str
     public_key: str = ""

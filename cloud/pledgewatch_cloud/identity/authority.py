@@ -139,17 +139,17 @@ class Authority:
                 lists.append(_listed(one.certificate, one.key, numbers, now_ms))
         return b"".join(lists)
 
-    def listed_in(self, data: bytes) -> dict[str, int]:
+    def listed_in(self, data: bytes) -> dict[str, int] | None:
         """The numbers on a list that this authority or one before has signed, the first in PEM, and when each was
-        revoked; none where it is another's, or none."""
+        revoked; None where it is another's, or no list."""
         try:
             found = x509.load_pem_x509_crl(data)
             own = (self.certificate, *(one.certificate for one in self.former))
             if not any(found.is_signature_valid(one.public_key()) for one in own):  # type: ignore[arg-type]
-                return {}
+                return None
             return {f"{one.serial_number:x}": round(one.revocation_date_utc.timestamp()) * 1_000 for one in found}
         except (*_UNREADABLE, TypeError):
-            return {}
+            return None
 
 
 def load(certificate_file: Path, key_file: Path, former_files: Iterable[Path] = ()) -> Authority:

@@ -7,7 +7,9 @@ certificate of such a number is given no other (registrar.py). The list does not
 stays for as long as one can be good. It is looked at once, at the start: what the journal lets go later has ended.
 """
 
+import contextlib
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +21,17 @@ from pledgewatch_cloud.identity.settings import CERTIFICATE_DAYS_MAX
 _GOOD_MS = CERTIFICATE_DAYS_MAX * 86_400_000
 _NAMED_MAX = 100
 log = logging.getLogger(__name__)
+
+
+def _kept_beside(path: Path) -> str:
+    """Have what is there under a second name, which stays when the first is written anew; where it is then."""
+    try:
+        beside = path.with_name(f"{path.name}.unread-{path.stat().st_mtime_ns}")
+        with contextlib.suppress(FileExistsError):
+            os.link(path, beside)
+    except OSError as error:
+        return f"lost, for it cannot be kept beside ({error.strerror})"
+    return f"kept as {beside.name}"
 
 
 class Forgotten:
@@ -39,10 +52,20 @@ class Forgotten:
 
 
 def forgotten_of(path: Path, authority: Authority, state: State) -> Forgotten:
-    """What a list has that is there and of this authority, and a state has not."""
+    """What a list has that is there and of this authority, and a state has not. Another that is there is kept beside:
+    it may be the only one that knows who was revoked."""
     try:
-        listed = authority.listed_in(path.read_bytes())
-    except OSError:
+        listed, why = authority.listed_in(path.read_bytes()), "is damaged, or of another authority"
+    except FileNotFoundError:
+        return Forgotten({})
+    except OSError as error:
+        listed, why = None, f"cannot be read ({error.strerror})"
+    if listed is None:
+        log.error(
+            "%s %s: whoever was revoked since the journal's last entry, if that was put back, is let in again; it is "
+            "written anew, and what was there is %s (docs/DEVICES.md)",
+            *(path, why, _kept_beside(path)),
+        )
         return Forgotten({})
     known = {one.serial for one in state.identities.revoked}
     found = {serial: at_ms for serial, at_ms in listed.items() if serial not in known}

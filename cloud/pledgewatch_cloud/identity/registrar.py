@@ -223,8 +223,8 @@ class Registrar:
         now_ms = self._signed(shown, proof, renewal_proof(request.der, signed_ms), "request", signed_ms)
         asks = _Asks.SAME_KEY if request.key_sha256 == key_sha256_of(shown) else _Asks.OTHER_KEY
         await self._count_renewal(shown, asks, address, now_ms)
-        await self._recover(shown, signed_ms, now_ms)
-        async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
+        async with self._noting_misuse(shown, signed_ms, now_ms):
+            await self._recover(shown, signed_ms, now_ms)
             state = self._writer.state
             acts.certificate_of(state.book, state.identities.of(device), serial_of(shown), now_ms)
             if self._authority.has_signed(shown):  # one of before is renewed whenever it is shown
@@ -246,8 +246,8 @@ class Registrar:
         proven = confirmation_proof(shown.public_bytes(Encoding.DER), signed_ms)
         now_ms = self._signed(shown, proof, proven, "certificate", signed_ms)
         await self._count_renewal(shown, _Asks.CONFIRMATION, address, now_ms)
-        await self._recover(shown, signed_ms, now_ms)
-        async with self._noting_misuse(device, serial_of(shown), signed_ms, now_ms):
+        async with self._noting_misuse(shown, signed_ms, now_ms):
+            await self._recover(shown, signed_ms, now_ms)
             outcome = await self._writer.commit(drafts.confirm_device, device, serial_of(shown), now_ms, signed_ms)
         return {"device": device, "changed": outcome is not None}
 
@@ -283,10 +283,12 @@ class Registrar:
         """Have the journal know a certificate that it has lost, where it may be one. Raises IdentityError where it is
         known to be revoked, StoreError."""
         one, device = issued_of(shown), device_of(shown)
+        identity = self._writer.state.identities.of(device)
+        if any(it.serial == one.serial for it in identity.revoked):
+            return  # the journal knows, so it refuses, and tells of who shows it
         if one.serial in self._forgotten:
             text = f"this certificate of {device} was replaced or revoked, by the list that the broker had"
             raise IdentityError(Why.REFUSED, f"{text}; ask for another invitation, and claim it")
-        identity = self._writer.state.identities.of(device)
         if not identity.certificates or acts.is_known(identity, one.serial):
             return
         newest = identity.certificates[-1]
@@ -314,13 +316,17 @@ class Registrar:
         _count(self._renewers, address, f"that is more than {RENEWALS_PER_MINUTE} renewals a minute")
 
     @contextlib.asynccontextmanager
-    async def _noting_misuse(self, device: str, serial: str, signed_ms: int, now_ms: int) -> AsyncIterator[None]:
+    async def _noting_misuse(self, shown: x509.Certificate, signed_ms: int, now_ms: int) -> AsyncIterator[None]:
         """Whoever is refused here has the key of the certificate; where he signed after that was replaced, it is
-        noted."""
+        noted. So it is where the journal does not know one that is ours and good: after it was put back a thief may
+        have been faster than the device."""
         try:
             yield
         except IdentityError:
-            await self._writer.commit(drafts.note_misuse, device, serial, signed_ms, now_ms)
+            one, device = issued_of(shown), device_of(shown)
+            await self._writer.commit(drafts.note_misuse, device, one.serial, signed_ms, now_ms)
+            if self._authority.has_signed(shown) and one.not_after_ms > now_ms:
+                await self._writer.commit(drafts.note_unknown, device, one.serial, now_ms)
             raise
 
     async def _until_known(self, state: State, *devices: str) -> None:
