@@ -259,6 +259,21 @@ def test_nor_what_is_older_or_ended_or_anothers_or_shown_without_its_key(copied:
     assert state_module.to_bytes(recover(copied.cloud.cloud.store)) == state_module.to_bytes(state)
 
 
+def test_nor_what_an_authority_of_before_has_signed(
+    copied: Copied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key may be stolen, and whoever has it signs what the journal does not know either."""
+    copied.cloud.world.at_ms += 10 * DAY_MS
+    before = authority.create(tmp_path / "former.pem", tmp_path / "former.key", "former", 400, WORLD_MS)
+    files = copied.cloud.authority_file, copied.cloud.authority_key_file
+    both = authority.load(*files, [tmp_path / "former.pem"])
+    monkeypatch.setattr(copied.cloud.registrar, "_authority", both)
+    thief = unknown(copied, before)
+    for path, body in ((RENEWALS, thief.renewal), (CONFIRMATIONS, thief.confirmation)):
+        assert_problem(copied.ask(path, body(copied.cloud.world.at_ms)), 403)
+    assert copied.alarms() == []
+
+
 def test_who_was_revoked_since_stays_out(copied: Copied, caplog: pytest.LogCaptureFixture) -> None:
     copied.back_up()
     copied.start(1)

@@ -289,8 +289,8 @@ class Registrar:
         if one.serial in self._forgotten:
             text = f"this certificate of {device} was replaced or revoked, by the list that the broker had"
             raise IdentityError(Why.REFUSED, f"{text}; ask for another invitation, and claim it")
-        if not identity.certificates or acts.is_known(identity, one.serial):
-            return
+        if not self._authority.has_signed(shown) or not identity.certificates or acts.is_known(identity, one.serial):
+            return  # whoever has stolen the key of an authority of before signs what the journal does not know either
         newest = identity.certificates[-1]
         if issued_ms_of(one) <= issued_ms_of(newest):
             return
