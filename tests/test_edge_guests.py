@@ -81,6 +81,20 @@ def stops(*_: object) -> Any:
     raise Stop("boom")
 
 
+class UnsayableError(Exception):
+    """What cannot be said in words."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+    def __repr__(self) -> str:
+        sys.exit("no words")
+
+
+def raises_what_cannot_be_said(*_: object) -> Any:
+    raise UnsayableError
+
+
 class Nameless:
     samples = Guest.samples
 
@@ -170,6 +184,14 @@ NEVER_READ = {
         settings_of(channels=stops),
         "cannot say its channels (Stop: boom)",
     ),
+    "falls by what cannot be said when asked for them": (
+        settings_of(channels=raises_what_cannot_be_said),
+        "cannot say its channels (UnsayableError: <UnsayableError, which cannot be said: ValueError>)",
+    ),
+    "has channels that cannot be said": (
+        settings_of(channels=lambda _settings: {UnsayableError()}),
+        "names <UnsayableError, which cannot be said: SystemExit> as a channel, which is none; mend the package",
+    ),
     "has channels that are none": (
         settings_of(channels=lambda _settings: {"leak"}),
         "[guest] their_tank:Settings names 'leak' as a channel, which is none; mend the package",
@@ -184,6 +206,10 @@ NEVER_MADE = {
     "falls when it is made": (settings_of(raises), "RuntimeError: boom"),
     "leaves when it is made": (settings_of(exits), "SystemExit: bye"),
     "falls by something else when it is made": (settings_of(stops), "Stop: boom"),
+    "falls by what cannot be said when it is made": (
+        settings_of(raises_what_cannot_be_said),
+        "UnsayableError: <UnsayableError, which cannot be said: ValueError>",
+    ),
     "has no name": (settings_of(lambda _settings, _clock: Nameless()), "'Nameless' object has no attribute 'name'"),
     "is called a number": (settings_of(lambda _settings, _clock: NumberedOne()), "its name is 5, which is no text"),
     "measures nothing": (settings_of(lambda _settings, _clock: WithoutSamples()), "it has no samples()"),
@@ -273,6 +299,10 @@ async def stops_while_it_measures() -> None:
     stops()
 
 
+async def falls_by_what_cannot_be_said() -> None:
+    raises_what_cannot_be_said()
+
+
 class Falling(Guest):
     """One that measures once, and then does something that no sensor may."""
 
@@ -290,6 +320,7 @@ class Falling(Guest):
         (waits_for_what_is_cancelled, "CancelledError: something that it waited for was cancelled"),
         (leaves_while_it_measures, "GuestError: SystemExit: bye"),
         (stops_while_it_measures, "GuestError: Stop: boom"),
+        (falls_by_what_cannot_be_said, "UnsayableError: <UnsayableError, which cannot be said: ValueError>"),
     ],
 )
 async def test_one_that_falls_while_it_measures_is_begun_again(
@@ -327,6 +358,10 @@ FOREIGN = {
         "it gives thinned_readings, and its package does not declare all of that",
     ),
     "no sample": (None, "no payload can hold None"),
+    "nothing that can be said": (
+        UnsayableError(),
+        "no payload can hold <UnsayableError, which cannot be said: SystemExit>",
+    ),
 }
 
 

@@ -40,7 +40,16 @@ def theirs() -> Iterator[None]:
 
 def told(error: BaseException) -> str:
     """What another package has raised, in words."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = in_words(error, str)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def in_words(thing: object, how: Callable[[Any], str] = repr) -> str:
+    """What another package has given or raised, as a text, whatever it does when it is asked for one."""
+    try:
+        return how(thing)
+    except BaseException as error:  # noqa: BLE001 - what another package does is its own affair, also here
+        return f"<{type(thing).__name__}, which cannot be said: {type(error).__name__}>"
 
 
 def channels_of(section: str, package: str, settings: Any) -> frozenset[Channel]:
@@ -51,7 +60,8 @@ def channels_of(section: str, package: str, settings: Any) -> frozenset[Channel]
     except GuestError as error:
         raise ValueError(f"[{section}] {package} cannot say its channels ({error}); mend the package") from error
     if wrong := [one for one in found if not isinstance(one, Channel)]:
-        raise ValueError(f"[{section}] {package} names {wrong[0]!r} as a channel, which is none; mend the package")
+        one = in_words(wrong[0])
+        raise ValueError(f"[{section}] {package} names {one} as a channel, which is none; mend the package")
     if own := sorted(found & OWN_WORDS):
         raise ValueError(f"[{section}] {package} names {own[0].name.lower()}, the agent's own word; mend the package")
     return found
@@ -79,7 +89,7 @@ class Guest:
         made = self._settings.sensor(self._clock)
         name = made.name
         if not isinstance(name, str):
-            raise TypeError(f"its name is {name!r}, which is no text")
+            raise TypeError(f"its name is {in_words(name)}, which is no text")
         if not callable(getattr(made, "samples", None)):
             raise TypeError("it has no samples()")
         self._channels = channels_of(self._section, self._package, self._settings)

@@ -21,6 +21,7 @@ from itertools import count
 from typing import Final, NamedTuple, TypeVar
 
 from pledgewatch_edge.beyond import Beyond
+from pledgewatch_edge.guest import in_words, told
 from pledgewatch_edge.logs import World
 from pledgewatch_edge.sample import Sample, Undeclared, is_sound
 from pledgewatch_edge.sampling import Sampler
@@ -130,8 +131,8 @@ class Recorder:
                             life.back()
                             wait_s = self._begin_again_s
                         if not is_sound(sample):
-                            sense.lost(_why_refused(sample))
                             self._spool.refuse(1)
+                            sense.lost(_why_refused(sample))
                             continue
                         sense.back()
                         yield sample
@@ -141,7 +142,7 @@ class Recorder:
                     raise
                 ended = f"{type(error).__name__}: something that it waited for was cancelled"
             except Exception as error:  # noqa: BLE001 - what another package does when it measures is its own affair
-                ended = f"{type(error).__name__}: {error}"
+                ended = told(error)
             life.lost(ended)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, longest_s)
@@ -370,7 +371,7 @@ def _why_refused(sample: Sample) -> str:
     if isinstance(sample, Undeclared):
         names = ", ".join(Channel(cell.channel).name.lower() for cell in sample.cells)
         return f"it gives {names}, and its package does not declare all of that"
-    return f"no payload can hold {sample!r}"
+    return f"no payload can hold {in_words(sample)}"
 
 
 def _parted(pairs: Iterable[tuple[_One, int]]) -> tuple[list[_One], list[int]]:
