@@ -81,6 +81,19 @@ def stops(*_: object) -> Any:
     raise Stop("boom")
 
 
+def interrupts(*_: object) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+async def without_ctrl_c() -> AsyncGenerator[None, None]:
+    """Ctrl-C is the event loop's, as while the agent runs."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    yield
+    loop.remove_signal_handler(signal.SIGINT)
+
+
 class UnsayableError(Exception):
     """What cannot be said in words."""
 
@@ -143,6 +156,14 @@ class Stopped(Fallen):
 
     def __post_init__(self) -> None:
         stops()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interrupted(Fallen):
+    """Nor can this."""
+
+    def __post_init__(self) -> None:
+        interrupts()
 
 
 @pytest.fixture
@@ -299,6 +320,14 @@ async def stops_while_it_measures() -> None:
     stops()
 
 
+async def interrupts_while_it_measures() -> None:
+    interrupts()
+
+
+async def closes_while_it_measures() -> None:
+    raise GeneratorExit
+
+
 async def falls_by_what_cannot_be_said() -> None:
     raises_what_cannot_be_said()
 
@@ -320,9 +349,12 @@ class Falling(Guest):
         (waits_for_what_is_cancelled, "CancelledError: something that it waited for was cancelled"),
         (leaves_while_it_measures, "GuestError: SystemExit: bye"),
         (stops_while_it_measures, "GuestError: Stop: boom"),
+        (interrupts_while_it_measures, "GuestError: KeyboardInterrupt"),
+        (closes_while_it_measures, "GuestError: GeneratorExit"),
         (falls_by_what_cannot_be_said, "UnsayableError: <UnsayableError, which cannot be said: ValueError>"),
     ],
 )
+@pytest.mark.usefixtures("without_ctrl_c")
 async def test_one_that_falls_while_it_measures_is_begun_again(
     guest: Callable[[Any], Path],
     tmp_path: Path,
@@ -342,6 +374,39 @@ async def test_one_that_falls_while_it_measures_is_begun_again(
         await recorder.finish()
         await running
     assert [one.getMessage() for one in caplog.records] == [f"sensor tank lost reason={reason!r}"]
+
+
+@pytest.mark.usefixtures("without_ctrl_c")
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (settings_of(interrupts), "which cannot be made: KeyboardInterrupt; mend the package"),
+        (Interrupted, "cannot be read by its own package: KeyboardInterrupt; mend it"),
+    ],
+)
+async def test_what_looks_like_ctrl_c_is_a_fault_while_the_agent_runs(
+    guest: Callable[[Any], Path], found: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        with_overlay(guest(found), "[guest]\n")
+
+
+def test_ctrl_c_ends_a_check(
+    guest: Callable[[Any], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _number: signal.default_int_handler)
+    file = guest(settings_of(interrupts))
+    assert main(["run", "--check", "--config", str(file)]) == 1
+    assert capsys.readouterr().err == "\nstopped; run the same again, it goes on from what is done\n"
+
+
+async def test_one_that_is_closed_is_closed(guest: Callable[[Any], Path]) -> None:
+    _, one = sensors_of(load(guest(settings_of())), AgentClock())
+    samples = one.samples()
+    await anext(samples)
+    await samples.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(samples)
 
 
 FOREIGN = {

@@ -15,7 +15,7 @@ from pledgewatch_edge.care import overlay
 from pledgewatch_edge.care.care import Care
 from pledgewatch_edge.clock import AgentClock, machine_keeps_time, system_ms
 from pledgewatch_edge.config import StationSettings, check_files, require_within
-from pledgewatch_edge.guest import told
+from pledgewatch_edge.guest import is_ctrl_c, told
 from pledgewatch_edge.sampling import Sampler
 from pledgewatch_edge.sampling_settings import SamplingSettings
 from pledgewatch_edge.sensors import clashes, faults_of, given_by, sections, sensors_of, with_sections_of_others
@@ -118,9 +118,11 @@ def load(file: Path, over: Mapping[str, Any] = MappingProxyType({})) -> EdgeSett
         raise SettingsError(file, [str(error)]) from None
     try:
         found: EdgeSettings = load_settings(file, settings, over)
-    except (SettingsError, KeyboardInterrupt):
+    except SettingsError:
         raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         guests = {one.name for one in fields(settings)} - {one.name for one in fields(EdgeSettings)}
         if not guests:
             raise

@@ -12,6 +12,7 @@ stands still. Who that was is said (standstill.py).
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -32,10 +33,16 @@ def theirs() -> Iterator[None]:
     """Whatever another package raises within is a GuestError. Ctrl-C is the agent's."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         raise GuestError(told(error)) from error
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether an error may be somebody's Ctrl-C. While the agent runs its event loop takes that (process.py), and what
+    looks like one is a package's own."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def told(error: BaseException) -> str:
@@ -98,16 +105,22 @@ class Guest:
 
     async def samples(self) -> AsyncGenerator[Sample, None]:
         """See Sensor. What it raises is an Exception, whatever it was, or a cancellation, whosever it is."""
+        is_at_ours = False  # a GeneratorExit is whose turn it is: ours to be closed, or theirs to raise
         try:
             made = self._made or self._make()
             if hasattr(made, "spooled"):
                 made.spooled = self.spooled
             async with contextlib.aclosing(made.samples()) as samples:
                 async for sample in samples:
-                    yield self._held(sample)
-        except (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+                    held = self._held(sample)
+                    is_at_ours = True
+                    yield held
+                    is_at_ours = False
+        except (Exception, asyncio.CancelledError):
             raise
         except BaseException as error:
+            if is_ctrl_c(error) or (is_at_ours and isinstance(error, GeneratorExit)):
+                raise
             raise GuestError(told(error)) from error
 
     def _held(self, sample: Any) -> Sample:
