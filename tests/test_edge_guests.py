@@ -508,6 +508,57 @@ def test_one_that_keeps_the_event_loop_is_named_in_the_log_and_by_status(
     assert ended_of(station) == []
 
 
+@pytest.mark.parametrize("has_ended_since", [False, True])
+def test_who_stood_still_until_the_end_does_so_no_more(
+    guest: Callable[[Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_ended_since: bool
+) -> None:
+    """SIGTERM comes while nothing turns; the look after it never comes."""
+    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.05)
+    kept = tmp_path / "state" / "ended"
+    blocking = Blocking(kept)
+    keeps = blocking.keeps_the_loop
+
+    def keeps_the_loop() -> None:
+        keeps()
+        monkeypatch.setattr(standstill, "LOOKS", 0)  # to the watch it stands still as long as it lives
+        if has_ended_since:
+            kept.write_text('{"device": "cont-0417", "why": "its disk is gone"}')
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(blocking, "keeps_the_loop", keeps_the_loop)
+    file = guest(settings_of(lambda _settings, _clock: blocking))
+    station = station_of(load(file), file)
+    assert run([station])
+    assert ended_of(station) == has_ended_since * ["it has ended, and measures no more: its disk is gone"]
+
+
+async def test_who_is_told_of_a_standstill_and_falls_ends_no_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.02)
+    said: list[str] = []
+
+    def told(why: str) -> None:
+        said.append(why)
+        raise ValueError("boom")
+
+    def back() -> None:
+        said.append("back")
+        raise ValueError("boom")
+
+    async def block(until_said: int) -> None:
+        ends_s = time.monotonic() + 10
+        while len(said) < until_said and time.monotonic() < ends_s:
+            time.sleep(0.01)  # noqa: ASYNC251 - it keeps the loop
+        await until(lambda: len(said) > until_said, "it to turn again")
+
+    with standstill.watched(asyncio.get_running_loop(), told, back):
+        await block(1)
+        await block(3)
+    assert [one == "back" for one in said] == [False, True, False, True]
+    assert caplog.text.count("cannot tell who stands still error=ValueError boom") == 4
+
+
 class Crying(Guest):
     """One that calls all that it says urgent."""
 

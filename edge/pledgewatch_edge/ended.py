@@ -7,7 +7,7 @@ for `status`, which is another process. A folder that another holds is not writt
 
 import contextlib
 import json
-from typing import Final
+from typing import Any, Final
 
 from pledgewatch_edge.identity import StateError, replace_file, sole_use
 from pledgewatch_edge.station import Station
@@ -32,11 +32,18 @@ def stands_still(station: Station, why: str) -> None:
 
 
 def runs(station: Station) -> None:
-    """Forget it: the station has begun, or goes on."""
+    """Forget it: the station has begun."""
     if station.ended is not None:
         station.ended.clear()
     with contextlib.suppress(OSError):
         (station.settings.device.state_folder / _FILE).unlink(missing_ok=True)
+
+
+def goes_on(station: Station) -> None:
+    """Forget that a station stood still, and not why it has ended since. May be called from any thread."""
+    if "stands_still" in _read(station):
+        with contextlib.suppress(OSError):
+            (station.settings.device.state_folder / _FILE).unlink(missing_ok=True)
 
 
 def ended_of(station: Station) -> list[str]:
@@ -45,9 +52,15 @@ def ended_of(station: Station) -> list[str]:
 
 
 def _kept(station: Station) -> list[str]:
+    kept = _read(station)
+    how = "it stands still" if "stands_still" in kept else "it has ended"
+    return [f"{how}, and measures no more: {kept['why']}"] if "why" in kept else []
+
+
+def _read(station: Station) -> dict[str, Any]:
+    """What the file says of this station; nothing where it does not."""
     try:
         kept = json.loads((station.settings.device.state_folder / _FILE).read_bytes())
-        how = "it stands still" if "stands_still" in kept else "it has ended"
-        return [f"{how}, and measures no more: {kept['why']}"] if kept["device"] == station.device else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return kept if isinstance(kept, dict) and kept["device"] == station.device else {}
+    except (OSError, ValueError, KeyError):
+        return {}

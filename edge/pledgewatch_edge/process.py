@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from pledgewatch_edge.ended import has_ended, runs, stands_still
+from pledgewatch_edge.ended import goes_on, has_ended, runs, stands_still
 from pledgewatch_edge.identity import StateError
 from pledgewatch_edge.logs import about_device, leaves
 from pledgewatch_edge.spool.errors import SpoolCorruptError, SpoolError
@@ -71,14 +71,16 @@ async def _run_all(stations: Sequence[Station], beside: Sequence[Beside] = ()) -
 @contextlib.contextmanager
 def _watched(loop: asyncio.AbstractEventLoop, running: Sequence[Station]) -> Iterator[None]:
     """Have those that run known to stand still, where they do."""
+    still: list[Station] = []
 
     def told(why: str) -> None:
-        for one in running:
+        still.extend(running)
+        for one in still:
             stands_still(one, why)
 
-    def back() -> None:
-        for one in running:
-            runs(one)
+    def back() -> None:  # also for those that have ended meanwhile, as all have where the process ends
+        while still:
+            goes_on(still.pop())
 
     with watched(loop, told, back):
         yield

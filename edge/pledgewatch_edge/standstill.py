@@ -50,13 +50,20 @@ class _Watch:
             self._looks += 1
             if self._looks >= LOOKS and not is_still:
                 is_still = True
-                by, at = self._who()
-                log.error("stands still by=%r at=%r", by, at)
-                self._told(f"{by} does not give the event loop back, at {at}")
+                with _said():
+                    by, at = self._who()
+                    log.error("stands still by=%r at=%r", by, at)
+                    self._told(f"{by} does not give the event loop back, at {at}")
             elif is_still and self._looks < LOOKS:
                 is_still = False
-                log.warning("turns again")
-                self._back()
+                self._turns_again()
+        if is_still:  # it has turned, or nobody could have ended the watch
+            self._turns_again()
+
+    def _turns_again(self) -> None:
+        with _said():
+            log.warning("turns again")
+            self._back()
 
     def _who(self) -> tuple[str, str]:
         """The task whose turn it is, and where it stands, the innermost line first."""
@@ -69,6 +76,15 @@ class _Watch:
             lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
             frame = frame.f_back
         return "a callback" if task is None else task.get_name(), " < ".join(lines)
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What goes wrong within is said, and ends no watch."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whoever is told is not the watch's to know
+        log.error("cannot tell who stands still error=%s %s", type(error).__name__, error)
 
 
 @contextlib.contextmanager
