@@ -137,6 +137,34 @@ def test_claims_beyond_what_a_gateway_can_be_are_not_dropped_without_a_word(
     assert len(site.cloud.asked) == 1
 
 
+class Endless(io.StringIO):
+    """Says nothing for ever, after what it has."""
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # IOBase reads bytes
+        return super().readline(size) or "-\n"
+
+
+@pytest.mark.parametrize("is_typed", [False, True])
+def test_lines_without_end_that_hold_no_claim_are_not_read_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_typed: bool
+) -> None:
+    typed = Endless(f"{site.invite('cold')}\n")
+    monkeypatch.setattr(typed, "isatty", lambda: is_typed)
+    monkeypatch.setattr(sys, "stdin", typed)
+    assert main(["claim", "--config", str(site.file)]) == 1
+    asked = "claim (an empty line ends): " * (20_001 if is_typed else 0)
+    ends = "only the first 20000 lines were looked at; give the others by themselves\n"
+    assert capsys.readouterr().err == f"{asked}{ends}"
+    assert [zone.cloud_url is not None for zone in load(site.file).zones] == [True, False]
+
+
+def test_as_many_lines_as_are_looked_at_are_not_too_many(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.claim(monkeypatch, *(19_999 * [""]), site.invite("cold")) == 0
+    assert capsys.readouterr().err == ""
+
+
 class Terminal(io.StringIO):
     """Somebody who types."""
 

@@ -2,9 +2,10 @@
 
 A claim that fails keeps no other from being carried out; the same lines given again do what was left. What the cloud
 prints may be given as it is: an empty line, or one of the square code above a claim, is passed over. More claims than a
-gateway can have zones for are not all looked at, and that is said.
+gateway can have zones for are not all looked at, and that is said; nor are lines without end that hold no claim.
 """
 
+import itertools
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final, TextIO
@@ -22,6 +23,7 @@ from pledgewatch_wire.settings import SettingsError
 
 _CLAIMS_MAX: Final = 2 * ZONES_MAX
 _LINE_MAX: Final = 8_192
+_LINES_MAX: Final = 100 * _CLAIMS_MAX  # a square code is some 40
 
 
 def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: TextIO) -> int:
@@ -34,6 +36,10 @@ def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: 
     count = failed = 0
     claimed = set[str]()
     for text in _claims(typed, errors):
+        if text is None:
+            failed += 1
+            errors.write(f"only the first {_LINES_MAX} lines were looked at; give the others by themselves\n")
+            break
         if count == _CLAIMS_MAX:
             failed += 1
             errors.write(f"only the first {_CLAIMS_MAX} claims were looked at; give the others by themselves\n")
@@ -51,15 +57,19 @@ def run(config: Path, ca_file: Path | None, typed: TextIO, out: TextIO, errors: 
     return 0 if count and not failed and is_there else 1
 
 
-def _claims(typed: TextIO, errors: TextIO) -> Iterator[str]:
-    """The lines with a letter or a digit that are typed or piped in, up to an empty one that is typed."""
+def _claims(typed: TextIO, errors: TextIO) -> Iterator[str | None]:
+    """The lines with a letter or a digit that are typed or piped in, up to an empty one that is typed. None where there
+    are more lines than are looked at."""
     is_asked = typed.isatty()
-    while True:
+    for number in itertools.count():
         if is_asked:
             errors.write("claim (an empty line ends): ")
             errors.flush()
         line = typed.readline(_LINE_MAX)
         if not line or (is_asked and not line.strip()):
+            return
+        if number == _LINES_MAX:
+            yield None
             return
         if any(character.isalnum() for character in line):
             yield line
