@@ -255,7 +255,11 @@ def test_a_check_says_the_place_and_the_cure(
 async def test_the_agent_outlives_what_cannot_be_made(
     guest: Callable[[Any], Path], caplog: pytest.LogCaptureFixture, found: Any
 ) -> None:
-    settings = load(guest(found))
+    file = guest(found)
+    settings = load(file)
+    care = station_of(settings, file).care
+    assert care is not None
+    assert care.next_station().settings.device == settings.device
     stop = asyncio.Event()
     sensors = sensors_of(settings, AgentClock())
     assert [one.name for one in sensors] == ["host", "guest"]
