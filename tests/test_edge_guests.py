@@ -489,7 +489,7 @@ def test_one_that_keeps_the_event_loop_is_named_in_the_log_and_by_status(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.2)  # a start that is slow is none
     blocking = Blocking(tmp_path / "state" / "ended")
     file = guest(settings_of(lambda _settings, _clock: blocking))
     station = station_of(load(file), file)
@@ -517,7 +517,7 @@ def test_who_stood_still_until_the_end_does_so_no_more(
     guest: Callable[[Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_ended_since: bool
 ) -> None:
     """SIGTERM comes while nothing turns; the look after it never comes."""
-    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.2)  # a start that is slow is none
     kept = tmp_path / "state" / "ended"
     blocking = Blocking(kept)
     keeps = blocking.keeps_the_loop
@@ -561,6 +561,18 @@ async def test_who_is_told_of_a_standstill_and_falls_ends_no_watch(
         await block(3)
     assert [one == "back" for one in said] == [False, True, False, True]
     assert caplog.text.count("cannot tell who stands still error=ValueError boom") == 4
+
+
+async def test_where_many_have_a_little_to_do_nobody_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "LOOK_EVERY_S", 0.02)
+    said: list[str] = []
+
+    async def little() -> None:
+        time.sleep(0.05)  # noqa: ASYNC251 - as on a busy machine
+
+    with standstill.watched(asyncio.get_running_loop(), said.append, lambda: said.append("back")):
+        await asyncio.gather(*(little() for _ in range(40)))
+    assert said == []
 
 
 class Crying(Guest):

@@ -6,7 +6,8 @@ program in the end, and its next life comes to the same. So it is said who it is
 thread beside the loop looks whether it turns, and where it does not, tells the task whose turn it is and the lines at
 which it stands.
 
-Looks are counted and not seconds: a machine that was asleep, or a program that was stopped, stands still by nobody.
+Looks are counted and not seconds: a machine that was asleep, or a program that was stopped, stands still by nobody. It
+must be the same task at each look: where many each have a little to do, a turn takes long and nobody blocks.
 """
 
 import asyncio
@@ -45,10 +46,12 @@ class _Watch:
         self._next = self._loop.call_later(LOOK_EVERY_S, self._turn)
 
     def _look(self) -> None:
-        is_still = False
+        is_still, before, same = False, None, 0
         while not self._ended.wait(LOOK_EVERY_S):
             self._looks += 1
-            if self._looks >= LOOKS and not is_still:
+            task = asyncio.current_task(self._loop)
+            before, same = task, same + 1 if task is before else 1
+            if min(self._looks, same) >= LOOKS and not is_still:
                 is_still = True
                 with _said():
                     by, at = self._who()
