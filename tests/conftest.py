@@ -74,9 +74,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     ]
 
 
-@pytest.fixture
-def log_as_before() -> Iterator[None]:
-    """For tests that run a program in this process: it sends the log to a stream that is closed after the test."""
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A test that runs a program in this process sends the log to a stream that is closed after it, and tells more."""
     root = logging.getLogger()
     before, level = [*root.handlers], root.level
     yield

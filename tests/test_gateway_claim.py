@@ -22,7 +22,6 @@ from pledgewatch_gateway.__main__ import main
 from pledgewatch_gateway.config import load
 from pledgewatch_wire.settings import SettingsError
 
-pytestmark = pytest.mark.usefixtures("log_as_before")
 SITE = "site-la-3"
 CODES = {"cold": "A" * 26, "racks": "B" * 26}
 GATEWAY = f"""# the yard's

@@ -24,7 +24,6 @@ from pledgewatch_gateway.program import program_of
 from pledgewatch_gateway.status_page import Shown, StatusPage, StatusPageSettings
 
 __all__ = ["cloud", "site"]
-pytestmark = pytest.mark.usefixtures("log_as_before")
 
 
 @pytest.fixture

@@ -428,12 +428,13 @@ class Spool:
                 return Forgotten(0, unmarked)
             if why := counter_put_back(committed, ours, self.head_sequence):
                 self._end(why)
-            base = max(self._gone, min(committed.contiguous, self._committed.contiguous))
-            here, _ = with_word(Marks(base), self.head_sequence, committed, ours)  # by this word alone
+            is_back = self._put_back.is_proven(committed, ours, self._committed, self.head_sequence)
+            here = Marks(committed.contiguous)  # by this word alone, of what is here
+            if is_back or committed.contiguous < self._gone:
+                base = max(self._gone, min(committed.contiguous, self._committed.contiguous))
+                here, _ = with_word(Marks(base), self.head_sequence, committed, ours)
             up_to = max(committed.contiguous, here.contiguous)
-            if self._put_back.is_proven(committed, ours, self._committed, self.head_sequence):
-                return self._go_back(committed, here) or self._know(known, up_to)
-            return self._know(known, up_to)
+            return (self._go_back(committed, here) if is_back else None) or self._know(known, up_to)
 
     def doubt_ranges(self) -> None:
         """Count nothing as committed in ranges before it is said again."""
