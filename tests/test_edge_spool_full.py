@@ -25,6 +25,7 @@ from pledgewatch_edge.spool.log import SEGMENT_BYTES
 from pledgewatch_edge.spool.places import SMALL_BYTES
 from pledgewatch_edge.spool.reserve import RESERVE_BYTES, RESERVE_FILE
 from pledgewatch_edge.spool.spool import FULL_FOR_S, Limits, Spool
+from pledgewatch_edge.undated import waiting_in
 from pledgewatch_wire.reading import Channel, Clock
 
 LIMITS = Limits(2**26, 60, 1e9)
@@ -384,6 +385,8 @@ async def test_where_nothing_can_be_thinned_an_alarm_without_a_date_is_stored(tm
             await recorder.put(machine.marked(3, is_urgent=True).sample)
             await until(lambda: undated.count == 2, "the alarm, and what there is room for then, to be stored")
             await recorder.finish()
+        assert waiting_in(tmp_path) == 2, "on the disk"
+        assert (spool.head_sequence, spool.refused_total) == (1, 0)
 
 
 @pytest.mark.parametrize(("whole_mib", "is_small"), [(127, True), (128, False), (0, False)])

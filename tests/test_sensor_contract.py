@@ -176,7 +176,10 @@ def tank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_the_sensor_of_the_page_keeps_what_all_sensors_keep(tank: Path) -> None:
-    importlib.import_module("try_my_tank").test_tank_keeps_what_all_sensors_keep(tank)
+    tried = importlib.import_module("try_my_tank")
+    tried.test_tank_keeps_what_all_sensors_keep(tank)
+    page = importlib.import_module("my_tank")
+    assert tried.TankSettings is page.TankSettings, "it is the page's that was tried"
 
 
 async def test_the_sensor_of_the_page_measures(tank: Path, capsys: pytest.CaptureFixture[str]) -> None:
